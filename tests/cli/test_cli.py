@@ -1,4 +1,4 @@
-"""The command line as a user meets it: real processes, `tscm-migrate` and plain `invoke`."""
+"""The command line in real processes, as `tscm-migrate` and as plain `invoke`: help, options, errors, exit codes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_version_comes_from_the_package() -> None:
 
 
 @pytest.mark.parametrize("argv", [("--help",), (), ("help",)])
-def test_help_lists_the_tasks_as_they_are_typed(argv: tuple[str, ...]) -> None:
+def test_help_lists_the_commands(argv: tuple[str, ...]) -> None:
     done = run(*TOOL, *argv)
     assert done.returncode == 0
     assert "Hosts and their SSH keys: list, show, pin" in " ".join(done.stdout.split())
@@ -62,9 +62,7 @@ def test_help_lists_the_tasks_as_they_are_typed(argv: tuple[str, ...]) -> None:
     ],
     ids=" ".join,
 )
-def test_what_is_only_asked_about_is_fast_because_it_loads_no_heavy_package(
-    argv: tuple[str, ...], tmp_path: Path
-) -> None:
+def test_help_and_usage_errors_load_no_heavy_package(argv: tuple[str, ...], tmp_path: Path) -> None:
     code = (
         "import sys, contextlib\n"
         "from tscm_migrate.cli.main import main\n"
@@ -77,18 +75,18 @@ def test_what_is_only_asked_about_is_fast_because_it_loads_no_heavy_package(
     assert done.stdout.splitlines()[-1] == "LOADED []", done.stderr
 
 
-@pytest.mark.parametrize("front", [TOOL, INVOKE])
-def test_options_that_invoke_has_too_reach_the_task(front: tuple[str, ...]) -> None:
-    done = run(*front, "migrate", "--from", "no-such", "--to", "x", "--debug", "9", "--dry-run", "--json")
+@pytest.mark.parametrize("command", [TOOL, INVOKE])
+def test_option_with_the_name_of_an_invoke_option_reaches_the_task(command: tuple[str, ...]) -> None:
+    done = run(*command, "migrate", "--from", "no-such", "--to", "x", "--debug", "9", "--dry-run", "--json")
     assert done.returncode == 2
-    told = json.loads(done.stdout)
-    assert (told["code"], told["exit"]) == ("usage", 2)
-    assert datetime.fromisoformat(told["time"]).tzinfo is not None
-    assert "--debug '9'" in told["message"]
+    error = json.loads(done.stdout)
+    assert (error["code"], error["exit"]) == ("usage", 2)
+    assert datetime.fromisoformat(error["time"]).tzinfo is not None
+    assert "--debug '9'" in error["message"]
     assert "--debug '9'" in done.stderr
 
 
-@pytest.mark.parametrize("front", [TOOL, INVOKE])
+@pytest.mark.parametrize("command", [TOOL, INVOKE])
 @pytest.mark.parametrize(
     ("argv", "code", "words"),
     [
@@ -99,10 +97,10 @@ def test_options_that_invoke_has_too_reach_the_task(front: tuple[str, ...]) -> N
         ((*PAIR, "--inventory", "/nowhere.toml", "--yes"), 2, "no inventory file"),
     ],
 )
-def test_a_mistake_has_the_same_exit_code_under_both_fronts(
-    front: tuple[str, ...], argv: tuple[str, ...], code: int, words: str
+def test_usage_error_has_the_same_exit_code_under_invoke(
+    command: tuple[str, ...], argv: tuple[str, ...], code: int, words: str
 ) -> None:
-    done = run(*front, "migrate", *argv)
+    done = run(*command, "migrate", *argv)
     assert done.returncode == code
     assert words in done.stderr
     assert "Traceback" not in done.stderr
@@ -146,7 +144,7 @@ def test_a_mistake_has_the_same_exit_code_under_both_fronts(
         (("schedule",), "missing argument: HOST, or --group GROUP"),
     ],
 )
-def test_a_typo_ends_with_2_and_suggests_the_near_one(argv: tuple[str, ...], words: str) -> None:
+def test_mistyped_command_exits_with_2_and_a_suggestion(argv: tuple[str, ...], words: str) -> None:
     done = run(*TOOL, *argv)
     assert done.returncode == 2
     assert words in done.stderr
@@ -155,7 +153,7 @@ def test_a_typo_ends_with_2_and_suggests_the_near_one(argv: tuple[str, ...], wor
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", [("resume",), ("rollback",), ("run", "report")])
-def test_a_run_may_be_named_before_or_after_the_options(task: tuple[str, ...], tmp_path: Path) -> None:
+def test_run_id_is_accepted_before_and_after_options(task: tuple[str, ...], tmp_path: Path) -> None:
     more = ("--json",) if task[0] == "run" else ("--yes", "--passphrase-file", __file__, "--json")
     for words in (("20240501-030000-1a2b", *more), (*more, "20240501-030000-1a2b")):
         done = run(*TOOL, *task, *words, TSCM_STATE=str(tmp_path))
@@ -168,7 +166,7 @@ def test_a_run_may_be_named_before_or_after_the_options(task: tuple[str, ...], t
 
 @pytest.mark.slow
 @pytest.mark.parametrize("torn", ["", '{"n": 0, "t": "2030'])
-def test_a_run_that_was_cut_at_its_first_line_has_begun_nothing(torn: str, tmp_path: Path) -> None:
+def test_run_with_incomplete_first_journal_line_has_changed_nothing(torn: str, tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "20300101-000000-aaaa"
     folder.mkdir(parents=True)
     (folder / "journal.jsonl").write_text(torn)
@@ -189,7 +187,7 @@ TASKS = sorted(set(program().namespace.task_names) - {"demo"})
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
-def test_no_task_without_what_it_wants_is_a_defect(task: str, tmp_path: Path) -> None:
+def test_task_with_missing_arguments_causes_no_internal_error(task: str, tmp_path: Path) -> None:
     site = tmp_path / "hosts.toml"
     site.write_text("", encoding="utf-8")
     words = [one.name for one in program().namespace[task].get_arguments() if one.positional]
@@ -201,18 +199,18 @@ def test_no_task_without_what_it_wants_is_a_defect(task: str, tmp_path: Path) ->
         assert len(done.stderr.splitlines()) <= 6
 
 
-def test_what_contradicts_itself_is_refused() -> None:
+def test_quiet_and_verbose_together_are_refused() -> None:
     done = run(*TOOL, "resume", "--yes", "--quiet", "--verbose")
     assert done.returncode == 2
     assert "--quiet and --verbose exclude each other" in done.stderr
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk that is always full")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 @pytest.mark.parametrize(
     "words",
     [("--help",), ("--list",), ("run", "list"), ("doctor", "--local"), ("completion", "bash"), ("host", "list")],
 )
-def test_an_output_that_takes_nothing_more_is_said_and_ends_with_1(words: tuple[str, ...], tmp_path: Path) -> None:
+def test_output_that_cannot_be_written_exits_with_1(words: tuple[str, ...], tmp_path: Path) -> None:
     done = run("sh", "-c", 'exec "$@" >/dev/full', "sh", *TOOL, *words, TSCM_STATE=str(tmp_path))
     assert done.returncode == 1
     assert "the output cannot be written: No space left on device" in done.stderr
@@ -221,8 +219,8 @@ def test_an_output_that_takes_nothing_more_is_said_and_ends_with_1(words: tuple[
     assert "Exception ignored" not in done.stderr
 
 
-def on_loopback(folder: Path) -> Path:
-    """An inventory whose hosts are at ports of this machine where nothing listens."""
+def write_unreachable_inventory(folder: Path) -> Path:
+    """Write an inventory with hosts at closed ports of this machine."""
     site = folder / "site" / "hosts.toml"
     site.parent.mkdir(mode=0o700, exist_ok=True)
     rows = "".join(f'[hosts.{name}]\naddress = "127.0.0.1"\nport = {n}\n' for n, name in enumerate(PAIR[1::2], 1))
@@ -232,12 +230,12 @@ def on_loopback(folder: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not hasattr(os, "setuid"), reason="no users of that kind there")
-def test_a_user_without_a_home_is_told_what_to_set(tmp_path: Path) -> None:
+@pytest.mark.skipif(not hasattr(os, "setuid"), reason="Windows has no POSIX users")
+def test_user_without_home_folder_gets_a_usage_error(tmp_path: Path) -> None:
     code = (
         "import os, pwd, sys\n"
-        "def nobody(_): raise KeyError\n"
-        "pwd.getpwuid = nobody\n"  # as for a container's user, who stands in no list
+        "def missing(_): raise KeyError\n"
+        "pwd.getpwuid = missing\n"  # as for a user of a container without an entry in /etc/passwd
         "os.environ.pop('HOME')\n"
         "from tscm_migrate.cli.main import main; main(['tscm-migrate', *sys.argv[1:]])\n"
     )
@@ -248,21 +246,21 @@ def test_a_user_without_a_home_is_told_what_to_set(tmp_path: Path) -> None:
             code,
             *words,
             HOME="/",
-            TSCM_INVENTORY="" if "run" in words else str(on_loopback(tmp_path)),
+            TSCM_INVENTORY="" if "run" in words else str(write_unreachable_inventory(tmp_path)),
         )
         assert done.returncode == 2, done.stderr
         assert "HOME is not set" in done.stderr
         assert "Internal error" not in done.stderr
 
 
-def test_invokes_own_dry_is_not_taken_for_a_dry_run() -> None:
+def test_option_dry_of_invoke_is_refused() -> None:
     done = run(*INVOKE, "migrate", *PAIR, "--yes", "--dry")
     assert done.returncode == 2
     assert "use --dry-run" in done.stderr
 
 
 @pytest.mark.parametrize("argv", [("host", "show"), ("migrate",)])
-def test_each_task_has_its_page(argv: tuple[str, ...]) -> None:
+def test_task_has_a_help_page(argv: tuple[str, ...]) -> None:
     done = run(*TOOL, *argv, "--help")
     assert done.returncode == 0
     assert done.stdout.startswith(f"Usage: tscm-migrate {' '.join(argv)}")
@@ -270,8 +268,8 @@ def test_each_task_has_its_page(argv: tuple[str, ...]) -> None:
 
 
 @pytest.mark.slow
-def test_no_page_is_wider_than_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    """All but the examples, which are there to be copied; without a terminal it is 80 columns."""
+def test_help_pages_are_at_most_80_columns_wide(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a terminal, the width is 80 columns. Examples may be longer, because they are copied."""
     for name in program().namespace.task_names:
         with pytest.raises(SystemExit):
             program().run(["tscm-migrate", *name.split("."), "--help"])
@@ -281,7 +279,7 @@ def test_no_page_is_wider_than_the_terminal(capsys: pytest.CaptureFixture[str]) 
         assert not wide, name
 
 
-def test_a_traceback_comes_only_when_asked_for_and_is_redacted(tmp_path: Path) -> None:
+def test_traceback_is_printed_only_on_request(tmp_path: Path) -> None:
     bad = tmp_path / "hosts.toml"
     bad.write_text("[hosts.a]\naddress = 'x y'\n")
     plain = run(*TOOL, "host", "list", "--inventory", str(bad))
@@ -295,14 +293,14 @@ def test_a_traceback_comes_only_when_asked_for_and_is_redacted(tmp_path: Path) -
         assert "Traceback" in run(*TOOL, *argv, "--inventory", str(bad), **env).stderr
 
 
-def test_host_list_and_show_speak_json(tmp_path: Path) -> None:
+def test_host_list_and_show_print_json(tmp_path: Path) -> None:
     listed = json.loads(run(*TOOL, "host", "list", "--json").stdout)
     assert [h["name"] for h in listed] == ["tscm-old", "tscm-new"]
     shown = json.loads(run(*TOOL, "host", "show", "tscm-old", "--json").stdout)
     assert shown["source"]["address"].startswith("hosts.toml:")
 
 
-def test_a_defect_is_told_without_a_traceback_and_without_a_secret(capsys: pytest.CaptureFixture[str]) -> None:
+def test_internal_error_is_shown_without_traceback_and_secret(capsys: pytest.CaptureFixture[str]) -> None:
     from tscm_migrate.cli import failures
     from tscm_migrate.util import redact
 
@@ -317,12 +315,12 @@ def test_a_defect_is_told_without_a_traceback_and_without_a_secret(capsys: pytes
     assert "\x1b" not in shown
     assert "Traceback" not in shown
     assert failures.guarded(body, json=True) == 1
-    told = json.loads(capsys.readouterr().out)
-    assert (told["event"], told["code"], told["exit"]) == ("error", "error", 1)
-    assert "the appliance said •••" in told["message"]
+    error = json.loads(capsys.readouterr().out)
+    assert (error["event"], error["code"], error["exit"]) == ("error", "error", 1)
+    assert "the appliance said •••" in error["message"]
 
 
-def test_what_an_error_has_from_outside_looks_like_no_line_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
+def test_remote_text_in_an_error_is_marked(capsys: pytest.CaptureFixture[str]) -> None:
     from tscm_migrate.cli import failures
     from tscm_migrate.errors import SshError
 
@@ -334,13 +332,13 @@ def test_what_an_error_has_from_outside_looks_like_no_line_of_ours(capsys: pytes
     assert [line[:8] for line in lines] == ["error: t", "      | ", "      | ", "  (ssh, "]
 
 
-def test_a_mistyped_option_is_told_as_json_where_that_is_asked_for() -> None:
+def test_usage_error_is_json_with_option_json() -> None:
     done = run(*TOOL, "migrate", "--json", "--form", "x")
-    told = json.loads(done.stdout)
-    assert (told["event"], told["code"], told["exit"]) == ("error", "usage", 2)
+    error = json.loads(done.stdout)
+    assert (error["event"], error["code"], error["exit"]) == ("error", "usage", 2)
 
 
-def test_ctrl_c_in_a_task_is_exit_code_5(capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_in_a_task_exits_with_5(capsys: pytest.CaptureFixture[str]) -> None:
     from tscm_migrate.cli import failures
 
     def body() -> None:
@@ -351,7 +349,7 @@ def test_ctrl_c_in_a_task_is_exit_code_5(capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.parametrize("path", ["--list", "--help"])
-def test_a_reader_that_goes_away_gets_no_traceback(path: str) -> None:
+def test_closed_output_pipe_causes_no_traceback(path: str) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "wb") as closed:
@@ -361,17 +359,17 @@ def test_a_reader_that_goes_away_gets_no_traceback(path: str) -> None:
 
 
 @pytest.mark.slow
-def test_who_has_closed_the_output_gets_the_exit_code_all_the_same(tmp_path: Path) -> None:
-    site = on_loopback(tmp_path)
+def test_exit_code_is_the_same_with_closed_output(tmp_path: Path) -> None:
+    site = write_unreachable_inventory(tmp_path)
     for words in (("doctor", "--local"), ("host", "list"), ("migrate", *PAIR, "--yes")):
-        seen = []
+        codes = []
         for redirect in ("", ">&-"):
             line = f'exec "$@" {redirect}'
             argv = ("sh", "-c", line, "sh", *TOOL, *words, "--inventory", str(site))
             done = run(*argv, XDG_STATE_HOME=str(tmp_path), PYTHON_KEYRING_BACKEND="keyring.backends.null.Keyring")
-            seen.append(done.returncode)
+            codes.append(done.returncode)
             assert "Internal error" not in done.stderr, done.stderr
-        assert seen[0] == seen[1], words
+        assert codes[0] == codes[1], words
 
 
 @pytest.mark.parametrize(
@@ -388,7 +386,7 @@ def test_who_has_closed_the_output_gets_the_exit_code_all_the_same(tmp_path: Pat
         (["schedule", "a", "--days=90"], ["schedule", "--name", "a", "--older=90"]),
     ],
 )
-def test_an_old_name_still_works_and_the_new_one_is_printed(
+def test_old_command_name_works_and_prints_the_new_name(
     old: list[str], new: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     from tscm_migrate.cli.arguments import for_invoke
@@ -400,7 +398,7 @@ def test_an_old_name_still_works_and_the_new_one_is_printed(
 
 
 @pytest.mark.parametrize(
-    ("typed", "read"),
+    ("typed", "parsed"),
     [
         (["-i", "f.toml", "-y", "resume", "R"], ["resume", "--run", "R", "-i", "f.toml", "-y"]),
         (["--traceback", "--json", "host", "show", "a"], ["--traceback", "host.show", "a", "--json"]),
@@ -421,13 +419,13 @@ def test_an_old_name_still_works_and_the_new_one_is_printed(
          ["prompts.explain", "--host", "a", "--set", "dns=1", "--set", "dhcp=y"]),
     ],
 )  # fmt: skip
-def test_global_options_stand_anywhere_and_a_host_needs_no_option(typed: list[str], read: list[str]) -> None:
+def test_global_options_are_accepted_anywhere_and_hosts_without_option(typed: list[str], parsed: list[str]) -> None:
     from tscm_migrate.cli.arguments import for_invoke
 
-    assert for_invoke(typed, program().namespace) == read
+    assert for_invoke(typed, program().namespace) == parsed
 
 
-def test_each_page_of_the_help_fits_80_columns_and_has_at_most_12_options_below_a_title(
+def test_help_pages_have_at_most_12_options_below_a_title(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from tscm_migrate.cli import help_pages
@@ -441,4 +439,4 @@ def test_each_page_of_the_help_fits_80_columns_and_has_at_most_12_options_below_
         for title, rows in re.findall(r"^(\w[\w ]*):\n((?:  .*\n)+)", page, re.MULTILINE):
             assert len(re.findall(r"^  -", rows, re.MULTILINE)) <= 12, (name, title)
     assert "Change window:" in pages["migrate"]
-    assert "\nOptions:" not in pages["migrate"]  # an option without a subject
+    assert "\nOptions:" not in pages["migrate"]  # would be an option without a subject

@@ -1,4 +1,4 @@
-"""What is checked before a question is asked, what remedies name, and that output of threads does not mix."""
+"""Checks before any question, complete commands in remedies, and the output of several threads."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def tool(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    ("words", "problem"),
+    ("words", "message"),
     [
         (("migrate", "--from", "tscm-old", "--to", "127.0.0.1"), "are the same host"),
         (("plan", "--from", "tscm-old", "--to", "tscm-old"), "are the same host"),
@@ -54,14 +54,14 @@ def tool(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_arguments_are_checked_before_a_terminal_is_needed(
-    words: tuple[str, ...], problem: str, file: Path, tmp_path: Path
+    words: tuple[str, ...], message: str, file: Path, tmp_path: Path
 ) -> None:
     done = tool(tmp_path, *words, "--inventory", str(file))
     assert done.returncode == 2
-    assert problem in " ".join(done.stderr.split())
+    assert message in " ".join(done.stderr.split())
 
 
-def test_a_command_in_a_remedy_names_the_inventory_that_was_given(file: Path, tmp_path: Path) -> None:
+def test_remedy_contains_the_inventory_option_of_the_command(file: Path, tmp_path: Path) -> None:
     done = tool(tmp_path, "migrate", "--from", "tscm-old", "--to", "tscm-old", "-i", str(file), "--json")
     remedy = json.loads(done.stdout)["remedy"]
     assert f"tscm-migrate --inventory '{file}' host list" in remedy or f'tscm-migrate --inventory "{file}"' in remedy
@@ -69,12 +69,12 @@ def test_a_command_in_a_remedy_names_the_inventory_that_was_given(file: Path, tm
 
 
 @pytest.fixture
-def named() -> Path:
+def site_file() -> Path:
     return Path("site.toml").absolute()
 
 
 @pytest.mark.parametrize(
-    ("text", "keeps"),
+    ("text", "unchanged"),
     [
         ("then: tscm-migrate host pin X", False),
         ("tscm-migrate archive list X; or leave --archive out", False),
@@ -83,41 +83,43 @@ def named() -> Path:
         ("upgrade tscm-migrate, plan again", True),
     ],
 )
-def test_the_inventory_is_named_where_a_command_reads_it(text: str, named: Path, *, keeps: bool) -> None:
+def test_inventory_option_is_added_only_to_commands_that_read_it(
+    text: str, site_file: Path, *, unchanged: bool
+) -> None:
     use_inventory("site.toml")
     try:
-        assert (completed(text) == text) is keeps
-        assert completed(text) == text or f"tscm-migrate --inventory {named} " in completed(text)
+        assert (completed(text) == text) is unchanged
+        assert completed(text) == text or f"tscm-migrate --inventory {site_file} " in completed(text)
     finally:
         use_inventory(None)
     assert completed(text) == text
 
 
-def test_each_command_that_reads_the_inventory_is_known() -> None:
+def test_list_of_commands_that_read_the_inventory_is_complete() -> None:
     root = program().namespace
     reading = {
         name.replace(".", " ")
         for name in root.task_names
         if any(a.name == "inventory" for a in root[name].get_arguments())
     }
-    by_the_run = {"resume", "rollback", "run discard", "host adopt", "verify", "devices update", "init"}
+    inventory_from_run = {"resume", "rollback", "run discard", "host adopt", "verify", "devices update", "init"}
     known = {name for name in reading if any(name == one or name.startswith(f"{one} ") for one in READ_INVENTORY)}
-    assert reading - known == by_the_run
+    assert reading - known == inventory_from_run
     assert all(any(name == one or name.startswith(f"{one} ") for name in reading) for one in READ_INVENTORY)
 
 
-def test_json_objects_of_several_threads_are_one_a_line() -> None:
+def test_json_lines_of_several_threads_do_not_mix() -> None:
     code = (
         "import threading\n"
         "from tscm_migrate.cli import failures\n"
         "from tscm_migrate.errors import UsageError\n"
         "from tscm_migrate.events import Message\n"
         "from tscm_migrate.ui.lines import json_lines\n"
-        "def speak(n):\n"
+        "def write(n):\n"
         "    for i in range(200):\n"
         "        json_lines(Message('x' * 3000))\n"
         "        failures.say(UsageError('y' * 900), as_json=True)\n"
-        "threads = [threading.Thread(target=speak, args=(n,)) for n in range(6)]\n"
+        "threads = [threading.Thread(target=write, args=(n,)) for n in range(6)]\n"
         "for one in threads: one.start()\n"
         "for one in threads: one.join()\n"
     )
@@ -127,7 +129,7 @@ def test_json_objects_of_several_threads_are_one_a_line() -> None:
     assert len(objects) == 6 * 200 * 2
 
 
-def test_the_answer_no_is_not_an_error_of_usage(capsys: pytest.CaptureFixture[str]) -> None:
+def test_cancelled_command_exits_with_1_and_a_message(capsys: pytest.CaptureFixture[str]) -> None:
     def body() -> None:
         raise Cancelled
 
@@ -135,7 +137,7 @@ def test_the_answer_no_is_not_an_error_of_usage(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().err == "Cancelled. Nothing was changed.\n"
 
 
-def test_a_bug_is_reported_with_an_option_that_exists(capsys: pytest.CaptureFixture[str]) -> None:
+def test_internal_error_names_the_option_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     def body() -> None:
         raise ZeroDivisionError
 
@@ -146,7 +148,7 @@ def test_a_bug_is_reported_with_an_option_that_exists(capsys: pytest.CaptureFixt
     assert ended.value.code == 0
 
 
-def test_host_show_names_the_true_source_of_each_value(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_host_show_names_the_source_of_each_value(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = file.parent / "home"
     (home / ".ssh").mkdir(parents=True, mode=0o700)
     (home / ".ssh" / "config").write_text("Host 127.0.0.2\n  Port 2222\n", encoding="utf-8")
@@ -159,7 +161,7 @@ def test_host_show_names_the_true_source_of_each_value(file: Path, monkeypatch: 
     assert "defaults.user" in source(site, old, "user")
     assert source(site, new, "port") == "~/.ssh/config"
     assert (source(site, other, "user"), source(site, other, "address")) == ("command line", "command line")
-    same = site.host("10.9.9.9:22")  # as it would be without it
+    same = site.host("10.9.9.9:22")  # the port is the default, but it was given
     assert source(site, same, "port") == "command line"
     assert source(site, site.host("127.0.0.9"), "user") == "hosts.toml defaults.user"
     assert source(site, old, "known_hosts") == "hosts.toml known_hosts"

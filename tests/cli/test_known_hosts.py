@@ -1,4 +1,4 @@
-"""A known_hosts file that cannot be read or written: said where it matters, and never what breaks a cutover."""
+"""A known_hosts file that cannot be read stops a command; one that cannot be written does not stop a migration."""
 
 from __future__ import annotations
 
@@ -34,14 +34,16 @@ def tool(lab: EmbeddedLab, inventory: Path, *words: str) -> subprocess.Completed
     )  # fmt: skip
 
 
-def test_one_that_cannot_be_written_is_left_to_do_and_one_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+def test_known_hosts_file_that_cannot_be_read_or_written_is_reported(tmp_path: Path) -> None:
     old = old_profile(ts_update_seconds=0.2)
     with embedded.EmbeddedLab(tmp_path / "lab", old, new_profile(boot_seconds=0.2)) as lab:
         site = tmp_path / "site"
         site.mkdir()
         for name in ("hosts.toml", "known_hosts"):
             (site / name).write_text((lab.folder / name).read_text())
-        (lab.folder / "workstation" / ".ssh" / "known_hosts").mkdir(parents=True)  # nor can the user's own be read
+        (lab.folder / "workstation" / ".ssh" / "known_hosts").mkdir(
+            parents=True
+        )  # a folder, so that ~/.ssh/known_hosts cannot be read
         known = site / "known_hosts"
         known.chmod(0o000)
         for words in (("plan", "--checks-only", *PAIR), ("host", "pin", "tscm-old"), ("doctor",)):

@@ -1,4 +1,4 @@
-"""A run that was killed with the old one's updates held: whatever is asked next, nobody is left in the dark."""
+"""A run killed while the updates of the old appliance are paused: every later command shows that, and can undo it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def lab(tmp_path: Path) -> Iterator[EmbeddedLab]:
 
 
 def tool(lab: EmbeddedLab, *words: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
-    """The tool without an inventory in its environment."""
+    """Run the tool without an inventory in its environment."""
     base = {name: value for name, value in lab.env().items() if name != "TSCM_INVENTORY"}
     return subprocess.run(
         tool_command(*words), env={**base, "TSCM_PASSPHRASE": "pass phrase", **env}, cwd=cwd or lab.folder,
@@ -46,8 +46,8 @@ def tool(lab: EmbeddedLab, *words: str, cwd: Path | None = None, **env: str) -> 
     )  # fmt: skip
 
 
-def killed(lab: EmbeddedLab, step: str) -> str:
-    """A run that dies as that step begins; its id."""
+def killed_run(lab: EmbeddedLab, step: str) -> str:
+    """Start a migration that is killed at the beginning of the step; return the id of its run."""
     site = lab.inventory.read_text(encoding="utf-8")
     lab.inventory.write_text(f'{site}\n[notify]\nbefore_step = "{KILLED_BEFORE.format(step=step)}"\n', encoding="utf-8")
     done = tool(lab, "migrate", *PAIR, "--yes", "--inventory", os.path.relpath(lab.inventory, lab.folder))
@@ -60,8 +60,8 @@ def folder_of(lab: EmbeddedLab, run: str) -> Path:
     return next((lab.folder / "workstation").rglob(run))
 
 
-def test_a_run_is_taken_back_with_the_inventory_that_it_was_begun_with(lab: EmbeddedLab, tmp_path: Path) -> None:
-    run = killed(lab, "transfer")
+def test_rollback_uses_the_inventory_of_the_run(lab: EmbeddedLab, tmp_path: Path) -> None:
+    run = killed_run(lab, "transfer")
     elsewhere = tmp_path / "elsewhere"
     (elsewhere / "inventory").mkdir(parents=True)
     other = '[hosts.tscm-old]\naddress = "127.0.0.1"\nport = 1\n[hosts.tscm-new]\naddress = "127.0.0.1"\nport = 1\n'
@@ -71,8 +71,8 @@ def test_a_run_is_taken_back_with_the_inventory_that_it_was_begun_with(lab: Embe
     assert (lab.folder / CRON_ENTRY).exists()
 
 
-def test_an_inventory_that_is_named_goes_before_the_run_s_own(lab: EmbeddedLab, tmp_path: Path) -> None:
-    run = killed(lab, "backup")
+def test_inventory_option_has_priority_over_that_of_the_run(lab: EmbeddedLab, tmp_path: Path) -> None:
+    run = killed_run(lab, "backup")
     moved = tmp_path / "moved.toml"
     moved.write_text("", encoding="utf-8")
     done = tool(lab, "resume", run, "--yes", "--inventory", str(moved))
@@ -80,15 +80,15 @@ def test_an_inventory_that_is_named_goes_before_the_run_s_own(lab: EmbeddedLab, 
     assert "there is no host 'tscm-new'" in done.stderr
 
 
-def test_what_a_killed_run_has_left_is_shown(lab: EmbeddedLab) -> None:
-    run = killed(lab, "transfer")
-    told = tool(lab, "run", "show", run).stdout
-    assert re.search(rf"^tscm-old: its updates are PAUSED.*tscm-migrate rollback {run}$", told, re.MULTILINE), told
-    assert "OFFLINE" not in told
+def test_run_show_names_paused_updates_of_a_killed_run(lab: EmbeddedLab) -> None:
+    run = killed_run(lab, "transfer")
+    shown = tool(lab, "run", "show", run).stdout
+    assert re.search(rf"^tscm-old: its updates are PAUSED.*tscm-migrate rollback {run}$", shown, re.MULTILINE), shown
+    assert "OFFLINE" not in shown
 
 
-def test_a_resume_without_the_passphrase_begins_nothing(lab: EmbeddedLab) -> None:
-    run = killed(lab, "transfer")
+def test_resume_without_passphrase_changes_nothing(lab: EmbeddedLab) -> None:
+    run = killed_run(lab, "transfer")
     before = (folder_of(lab, run) / "journal.jsonl").read_bytes()
     done = tool(lab, "resume", run, "--yes", TSCM_PASSPHRASE="")
     assert done.returncode == 2, done.stdout + done.stderr
@@ -96,8 +96,8 @@ def test_a_resume_without_the_passphrase_begins_nothing(lab: EmbeddedLab) -> Non
     assert (folder_of(lab, run) / "journal.jsonl").read_bytes() == before
 
 
-def test_of_several_unfinished_runs_the_newest_is_taken_and_the_others_are_told(lab: EmbeddedLab) -> None:
-    run = killed(lab, "backup")
+def test_rollback_takes_the_newest_unfinished_run_and_names_others(lab: EmbeddedLab) -> None:
+    run = killed_run(lab, "backup")
     runs = folder_of(lab, run).parent
     another = Journal.create("20200101-000000-aaaa", runs.parent)  # of two other appliances
     another.write("run-started", run="20200101-000000-aaaa", old="tscm-a", new="tscm-b", options={"to": "tscm-b"})
@@ -108,20 +108,20 @@ def test_of_several_unfinished_runs_the_newest_is_taken_and_the_others_are_told(
     assert "warning: run 20200101-000000-aaaa (tscm-a → tscm-b) is also unfinished" in done.stdout
 
 
-def test_what_a_damaged_journal_says_before_the_damage_is_shown(lab: EmbeddedLab) -> None:
-    run = killed(lab, "transfer")
+def test_readable_part_of_a_damaged_journal_is_shown(lab: EmbeddedLab) -> None:
+    run = killed_run(lab, "transfer")
     journal = folder_of(lab, run) / "journal.jsonl"
     lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
-    held = next(n for n, line in enumerate(lines) if '"step-done"' in line and "hold-updates" in line)
-    lines[held + 2] = lines[held + 2].replace('"t": "2', '"t": "1')
+    pause_line = next(n for n, line in enumerate(lines) if '"step-done"' in line and "hold-updates" in line)
+    lines[pause_line + 2] = lines[pause_line + 2].replace('"t": "2', '"t": "1')
     journal.write_text("".join(lines), encoding="utf-8")
     done = tool(lab, "run", "show", run)
     assert done.returncode == 1
     assert "done      hold-updates" in done.stdout
     assert "tscm-old: its updates are PAUSED" in done.stdout
-    assert f"line {held + 3} is damaged" in done.stderr
+    assert f"line {pause_line + 3} is damaged" in done.stderr
     assert "tscm-migrate run unlock HOST" in done.stderr
-    # as the error says: the folder is moved away, and unlock tells what is still held
+    # the remedy of the error: move the folder away; `run unlock` then lists what is still paused
     shutil.move(folder_of(lab, run), lab.folder / "away")
     unlocked = tool(lab, "run", "unlock", "tscm-old", "--inventory", str(lab.inventory))
     assert unlocked.returncode == 0, unlocked.stderr

@@ -1,6 +1,6 @@
-"""The commonest mistakes that need no host: at most six lines each, that say what, why, how things stand, what to do.
+"""The messages for frequent mistakes that need no host: at most six lines with error, reason, state and remedy.
 
-The whole output is compared with what is stored under snapshots/; see CONTRIBUTING.md for how to store it anew.
+The complete output is compared with the files in snapshots/; see CONTRIBUTING.md for how to renew them.
 """
 
 from __future__ import annotations
@@ -20,36 +20,36 @@ GOOD = '[hosts.tscm-old]\naddress = "127.0.0.1"\nport = 1\n[hosts.tscm-new]\nadd
 
 # name → inventory, command line
 MISTAKES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "no task of this name": (GOOD, ("migrat",)),
-    "no option of this name": (GOOD, (*MIGRATE, "--bypas-netconf")),
-    "an option without its value": (GOOD, ("migrate", "--from")),
-    "no target": (GOOD, ("migrate", "--from", "tscm-old")),
-    "a host's name mistyped": (GOOD, ("migrate", "--from", "tscm-odl", "--to", "tscm-new", "--yes")),
-    "a key of the inventory mistyped": (GOOD.replace("port", "prot", 1), MIGRATE),
-    "an address that is none": (GOOD.replace("127.0.0.1", "127.0.0.300"), MIGRATE),
-    "a key file that is not there": (GOOD + 'identity_file = "nokey"\n', MIGRATE),
+    "unknown command": (GOOD, ("migrat",)),
+    "unknown option": (GOOD, (*MIGRATE, "--bypas-netconf")),
+    "option without value": (GOOD, ("migrate", "--from")),
+    "missing option to": (GOOD, ("migrate", "--from", "tscm-old")),
+    "mistyped host name": (GOOD, ("migrate", "--from", "tscm-odl", "--to", "tscm-new", "--yes")),
+    "mistyped inventory key": (GOOD.replace("port", "prot", 1), MIGRATE),
+    "invalid address": (GOOD.replace("127.0.0.1", "127.0.0.300"), MIGRATE),
+    "missing key file": (GOOD + 'identity_file = "nokey"\n', MIGRATE),
     "same host twice": (GOOD, ("migrate", "--from", "tscm-old", "--to", "tscm-old")),
-    "an inventory that is not there": ("", ("migrate", "--inventory", "no.toml", *MIGRATE[1:])),
-    "both ways of treating the network": (GOOD, (*MIGRATE, "--bypass-netconf", "--force-apply-netconf")),
-    "a method that does not exist": (GOOD, (*MIGRATE, "--method", "rsnyc")),
-    "no duration": (GOOD, (*MIGRATE, "--drain-timeout", "soon")),
-    "nobody to ask": (GOOD, MIGRATE[:-1]),
-    "a passphrase for a plain backup": (
+    "missing inventory file": ("", ("migrate", "--inventory", "no.toml", *MIGRATE[1:])),
+    "both netconf options": (GOOD, (*MIGRATE, "--bypass-netconf", "--force-apply-netconf")),
+    "unknown transfer method": (GOOD, (*MIGRATE, "--method", "rsnyc")),
+    "invalid duration": (GOOD, (*MIGRATE, "--drain-timeout", "soon")),
+    "no terminal for questions": (GOOD, MIGRATE[:-1]),
+    "passphrase without encryption": (
         GOOD,
         ("plan", "--checks-only", *MIGRATE[1:-1], "--passphrase-file", "hosts.toml", "--no-encrypt"),
     ),
     "nothing to resume": (GOOD, ("resume", "--yes")),
-    "a run that does not exist": (GOOD, ("run", "show", "20240501-030000-1a2b")),
-    "a report of nothing": (GOOD, ("run", "report", "--text")),
-    "a fingerprint that is none": (GOOD, ("host", "pin", "tscm-old", "--fingerprint", "MD5:aa")),
-    "a host that is off": (GOOD, ("host", "pin", "tscm-old")),
-    "an action that does not exist": (GOOD, ("host", "pinn", "tscm-old")),
-    "a shell without completion": (GOOD, ("completion", "cmd")),
+    "unknown run": (GOOD, ("run", "show", "20240501-030000-1a2b")),
+    "report without runs": (GOOD, ("run", "report", "--text")),
+    "invalid fingerprint": (GOOD, ("host", "pin", "tscm-old", "--fingerprint", "MD5:aa")),
+    "closed port": (GOOD, ("host", "pin", "tscm-old")),
+    "unknown subcommand": (GOOD, ("host", "pinn", "tscm-old")),
+    "unknown completion shell": (GOOD, ("completion", "cmd")),
 }
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_is_answered_as_it_is_stored(name: str, tmp_path: Path) -> None:
+def test_output_for_mistake_matches_snapshot(name: str, tmp_path: Path) -> None:
     inventory, argv = MISTAKES[name]
     file = tmp_path / "hosts.toml"
     file.write_text(inventory, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The commonest mistakes that only a host can answer: the whole output, by the real program, from real SSH servers."""
+"""The messages for frequent mistakes with hosts: the complete output of the real program with real SSH servers."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ PAIR = ("--from", "tscm-old", "--to", "tscm-new")
 PHRASE = "the right one"
 
 
-class OffsiteContext:
-    """A workstation in front of a lab's two appliances."""
+class Workstation:
+    """Runs the tool as on a workstation that reaches the two appliances of a lab."""
 
     def __init__(self, lab: EmbeddedLab, phrase: str = PHRASE) -> None:
         self.lab = lab
@@ -63,7 +63,7 @@ class OffsiteContext:
 
     @contextlib.contextmanager
     def inventory(self, change: Callable[[str], str], known: str | None = None) -> Iterator[Path]:
-        """Another inventory, and other pinned keys."""
+        """Yield a changed copy of the inventory, optionally with other pinned keys."""
         folder = self.lab.folder / "workstation" / "site"
         folder.mkdir()
         (folder / "hosts.toml").write_text(change(self.lab.inventory.read_text()))
@@ -76,7 +76,7 @@ class OffsiteContext:
 
     @contextlib.contextmanager
     def appliance(self, name: Name, **changes: Any) -> Iterator[None]:
-        """An appliance that is otherwise for a while."""
+        """Change the profile of an appliance within the block."""
         guest = self.lab.guest(name)
         before = {}
         for path in (guest.host(f"{guest.lib}/config.json"), self.lab.folder / name / "lib" / "shims.json"):
@@ -93,163 +93,165 @@ class OffsiteContext:
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OffsiteContext]:
+def workstation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workstation]:
     old = old_profile(encryption_configured=True, passphrase=PHRASE, ts_update_seconds=0.2)
     with embedded.EmbeddedLab(tmp_path_factory.mktemp("lab"), old, new_profile(boot_seconds=0.2)) as lab:
-        yield OffsiteContext(lab)
+        yield Workstation(lab)
 
 
-def wrong_host_name(desk: OffsiteContext) -> str:
-    with desk.inventory(lambda text: text.replace('"127.0.1.50"', '"tscm-new.invalid"')) as file:
-        return desk.tool("plan", "--checks-only", *PAIR, inventory=file)
+def wrong_host_name(workstation: Workstation) -> str:
+    with workstation.inventory(lambda text: text.replace('"127.0.1.50"', '"tscm-new.invalid"')) as file:
+        return workstation.tool("plan", "--checks-only", *PAIR, inventory=file)
 
 
-def wrong_key(desk: OffsiteContext) -> str:
+def wrong_key(workstation: Workstation) -> str:
     import asyncssh
 
-    key = desk.lab.folder / "workstation" / "other_key"
+    key = workstation.lab.folder / "workstation" / "other_key"
     asyncssh.generate_private_key("ssh-ed25519").write_private_key(key)
     key.chmod(0o600)
-    with desk.inventory(lambda text: re.sub("identity_file = .*", f'identity_file = "{key}"', text)) as file:
-        return desk.tool("plan", "--checks-only", *PAIR, inventory=file)
+    with workstation.inventory(lambda text: re.sub("identity_file = .*", f'identity_file = "{key}"', text)) as file:
+        return workstation.tool("plan", "--checks-only", *PAIR, inventory=file)
 
 
-def unpinned_host(desk: OffsiteContext) -> str:
-    with desk.inventory(str, known="") as file:
-        return desk.tool("plan", "--checks-only", *PAIR, inventory=file)
+def unpinned_host(workstation: Workstation) -> str:
+    with workstation.inventory(str, known="") as file:
+        return workstation.tool("plan", "--checks-only", *PAIR, inventory=file)
 
 
-def changed_host_key(desk: OffsiteContext) -> str:
-    pinned = (desk.lab.folder / "known_hosts").read_text().replace("127.0.1.43", "X")
-    with desk.inventory(str, known=pinned.replace("127.0.1.50", "127.0.1.43")) as file:
-        return desk.tool("plan", "--checks-only", *PAIR, inventory=file)
+def changed_host_key(workstation: Workstation) -> str:
+    pinned = (workstation.lab.folder / "known_hosts").read_text().replace("127.0.1.43", "X")
+    with workstation.inventory(str, known=pinned.replace("127.0.1.50", "127.0.1.43")) as file:
+        return workstation.tool("plan", "--checks-only", *PAIR, inventory=file)
 
 
-def wrong_passphrase(desk: OffsiteContext) -> str:
-    """Of an archive that is there already."""
-    made = desk.lab.on("old", "tsadmin backup </dev/null", root=False)
+def wrong_passphrase(workstation: Workstation) -> str:
+    """Migrate with a wrong passphrase for an existing archive."""
+    made = workstation.lab.on("old", "tsadmin backup </dev/null", root=False)
     assert made.returncode == 0, made.stdout + made.stderr
     try:
-        return desk.migrate("--archive", "latest", TSCM_PASSPHRASE="not the right one")
+        return workstation.migrate("--archive", "latest", TSCM_PASSPHRASE="not the right one")
     finally:
-        desk.no_archives()
+        workstation.no_archives()
 
 
-def full_disk(desk: OffsiteContext) -> str:
-    with desk.appliance("new", disk_free=1 << 20):
-        return desk.check()
+def full_disk(workstation: Workstation) -> str:
+    with workstation.appliance("new", disk_free=1 << 20):
+        return workstation.check()
 
 
-def old_version(desk: OffsiteContext) -> str:
-    with desk.appliance("old", core_version="1.39-02"):
-        return desk.check()
+def old_version(workstation: Workstation) -> str:
+    with workstation.appliance("old", core_version="1.39-02"):
+        return workstation.check()
 
 
-def other_base_os(desk: OffsiteContext) -> str:
-    release = desk.lab.guest("new").path("os_release")
+def other_base_os(workstation: Workstation) -> str:
+    release = workstation.lab.guest("new").path("os_release")
     before = release.read_text()
     release.write_text(before.replace("20.04", "16.04"))
     try:
-        return desk.check()
+        return workstation.check()
     finally:
         release.write_text(before)
 
 
-def no_sudo(desk: OffsiteContext) -> str:
-    with desk.appliance("new", sudo_allowed=False):
-        return desk.check()
+def no_sudo(workstation: Workstation) -> str:
+    with workstation.appliance("new", sudo_allowed=False):
+        return workstation.check()
 
 
-def no_such_archive(desk: OffsiteContext) -> str:
-    return desk.migrate("--archive", "threatstop_backup_2001-01-01_00_00_00.tsbak.gpg")
+def no_such_archive(workstation: Workstation) -> str:
+    return workstation.migrate("--archive", "threatstop_backup_2001-01-01_00_00_00.tsbak.gpg")
 
 
-def no_backup_at_all(desk: OffsiteContext) -> str:
-    return desk.migrate("--archive", "latest")
+def no_backup_at_all(workstation: Workstation) -> str:
+    return workstation.migrate("--archive", "latest")
 
 
-def no_passphrase(desk: OffsiteContext) -> str:
-    del desk.env["TSCM_PASSPHRASE"]
+def no_passphrase(workstation: Workstation) -> str:
+    del workstation.env["TSCM_PASSPHRASE"]
     try:
-        return desk.migrate()
+        return workstation.migrate()
     finally:
-        desk.env["TSCM_PASSPHRASE"] = PHRASE
+        workstation.env["TSCM_PASSPHRASE"] = PHRASE
 
 
-def host_that_is_off(desk: OffsiteContext) -> str:
-    desk.lab.power_off("new")
+def host_that_is_off(workstation: Workstation) -> str:
+    workstation.lab.power_off("new")
     try:
-        return desk.check()
+        return workstation.check()
     finally:
-        desk.lab.power_on("new")
+        workstation.lab.power_on("new")
 
 
-def unknown_prompt(desk: OffsiteContext) -> str:
-    with desk.appliance("old", extra_prompt="Is the moon full?", extra_prompt_in="backup"):
-        return desk.migrate()
+def unknown_prompt(workstation: Workstation) -> str:
+    with workstation.appliance("old", extra_prompt="Is the moon full?", extra_prompt_in="backup"):
+        return workstation.migrate()
 
 
-def server_that_says_nothing(desk: OffsiteContext) -> str:
-    """It takes the connection, and no word comes."""
-    with socket.create_server(("127.0.0.1", 0)) as mute:
-        port = mute.getsockname()[1]
-        desk.names[f"port {port}"], desk.names[f":{port}"] = "port PORT", ":PORT"
-        return desk.tool("host", "pin", f"threatstop@127.0.0.1:{port}")
+def silent_server(workstation: Workstation) -> str:
+    """Pin the key of a server that accepts the connection and sends nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        workstation.names[f"port {port}"], workstation.names[f":{port}"] = "port PORT", ":PORT"
+        return workstation.tool("host", "pin", f"threatstop@127.0.0.1:{port}")
 
 
 ON_HOSTS = (
     wrong_host_name, wrong_key, unpinned_host, changed_host_key, wrong_passphrase, full_disk, old_version,
     other_base_os, no_sudo, no_such_archive, no_backup_at_all, no_passphrase,
-    host_that_is_off, unknown_prompt, server_that_says_nothing,
+    host_that_is_off, unknown_prompt, silent_server,
 )  # fmt: skip
 
 
 @pytest.mark.parametrize("mistake", ON_HOSTS, ids=lambda f: f.__name__.replace("_", "-"))
-def test_a_mistake_on_hosts_is_answered_as_it_is_stored(
-    mistake: Callable[[OffsiteContext], str], desk: OffsiteContext
+def test_output_for_mistake_on_hosts_matches_snapshot(
+    mistake: Callable[[Workstation], str], workstation: Workstation
 ) -> None:
-    desk.no_archives()
-    snapshots.compare(mistake.__name__.replace("_", "-"), mistake(desk))
+    workstation.no_archives()
+    snapshots.compare(mistake.__name__.replace("_", "-"), mistake(workstation))
 
 
 @pytest.mark.slow
-def test_a_second_run_ctrl_c_and_a_damaged_journal_are_answered_as_they_are_stored(desk: OffsiteContext) -> None:
-    update = desk.lab.guest("old").path("bin") / "ts-update"
+def test_output_for_locked_interrupted_and_damaged_run_matches_snapshot(workstation: Workstation) -> None:
+    update = workstation.lab.guest("old").path("bin") / "ts-update"
     words = ("migrate", *PAIR, "--yes")
-    with desk.appliance("old", ts_update_seconds=60.0):
-        desk.lab.on("old", f"setsid {update} >/dev/null 2>&1 </dev/null &", root=False)
+    with workstation.appliance("old", ts_update_seconds=60.0):
+        workstation.lab.on("old", f"setsid {update} >/dev/null 2>&1 </dev/null &", root=False)
         process = subprocess.Popen(
-            tool_command(*words), env=desk.env, cwd=desk.lab.folder / "workstation", stdin=subprocess.DEVNULL,
+            tool_command(*words), env=workstation.env, cwd=workstation.lab.folder / "workstation", stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
-        said = heard_until(process, "draining: ts-update")
-        desk.names[os.uname().nodename] = "WORKSTATION"
-        snapshots.compare("locked-by-another-run", desk.migrate())
+        output = read_until(process, "draining: ts-update")
+        workstation.names[os.uname().nodename] = "WORKSTATION"
+        snapshots.compare("locked-by-another-run", workstation.migrate())
         process.send_signal(signal.SIGINT)
         rest, _ = process.communicate(timeout=60)
-        shown = snapshots.page(words, said[said.index("· Pause updates") :] + rest, process.returncode, desk.names)
+        shown = snapshots.page(
+            words, output[output.index("· Pause updates") :] + rest, process.returncode, workstation.names
+        )
         snapshots.compare("ctrl-c", shown)
-    run = max(desk.lab.folder.glob("workstation/state/**/journal.jsonl"))
+    run = max(workstation.lab.folder.glob("workstation/state/**/journal.jsonl"))
     lines = run.read_text().splitlines(keepends=True)
     run.write_text("".join([lines[0], lines[1].replace("s", "z", 3), *lines[2:]]))
-    snapshots.compare("damaged-journal", desk.tool("resume", run.parent.name, "--yes"))
+    snapshots.compare("damaged-journal", workstation.tool("resume", run.parent.name, "--yes"))
 
 
-def heard_until(process: subprocess.Popen[str], words: str, limit: float = 60) -> str:
-    said, end = "", time.monotonic() + limit
+def read_until(process: subprocess.Popen[str], words: str, limit: float = 60) -> str:
+    output, end = "", time.monotonic() + limit
     assert process.stdout is not None
     for line in process.stdout:
-        said += line
+        output += line
         if words in line:
-            return said
-        assert time.monotonic() < end, said
-    raise AssertionError(said)
+            return output
+        assert time.monotonic() < end, output
+    raise AssertionError(output)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_the_same_again_after_a_success_is_answered_as_it_is_stored(tmp_path: Path) -> None:
+def test_output_for_a_repeated_migration_matches_snapshot(tmp_path: Path) -> None:
     with embedded.EmbeddedLab(tmp_path, old_profile(ts_update_seconds=0.2), new_profile(boot_seconds=0.2)) as lab:
-        desk = OffsiteContext(lab)
-        assert desk.migrate().endswith("(exit 0)\n")
-        snapshots.compare("again-after-success", desk.migrate())
+        workstation = Workstation(lab)
+        assert workstation.migrate().endswith("(exit 0)\n")
+        snapshots.compare("again-after-success", workstation.migrate())

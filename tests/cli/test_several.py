@@ -1,4 +1,4 @@
-"""--group and --jobs: the same command on every host of a group, failures by reason."""
+"""The options --group and --jobs: one command on every host of a group; failures are grouped by reason."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.slow, pytest.mark.skipif(available() is not None, reason=str(available())), pytest.mark.timeout(400),
 ]  # fmt: skip
-GONE = """
+UNREACHABLE_HOST = """
 [hosts.{name}]
 address = "127.0.1.{last}"
 port = 9
@@ -27,10 +27,10 @@ port = 9
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedLab]:
     with EmbeddedLab(tmp_path_factory.mktemp("several"), old_profile(), new_profile(archives=1)) as lab:
-        gone = "".join(GONE.format(name=f"gone-{n}", last=200 + n) for n in (1, 2))
+        unreachable = "".join(UNREACHABLE_HOST.format(name=f"gone-{n}", last=200 + n) for n in (1, 2))
         both, rest = '"tscm-old", "tscm-new"', '"gone-1", "gone-2"'
         groups = f"\n[groups]\nboth = [{both}]\nall = [{both}, {rest}]\nrest = [{rest}]\n"
-        lab.inventory.write_text(lab.inventory.read_text() + gone + groups)
+        lab.inventory.write_text(lab.inventory.read_text() + unreachable + groups)
         yield lab
 
 
@@ -40,7 +40,7 @@ def run(lab: EmbeddedLab, *words: str, code: int = 0) -> subprocess.CompletedPro
     return done
 
 
-def test_backups_of_a_group_are_made_side_by_side_and_failures_are_told_by_reason(lab: EmbeddedLab) -> None:
+def test_archive_create_for_a_group_groups_failures_by_reason(lab: EmbeddedLab) -> None:
     text = run(lab, "archive", "create", "--group", "all", "--jobs", "4", code=4).stdout
     assert all(f"{name}: " in text for name in ("tscm-old", "tscm-new"))
     assert text.count("SHA-256 ") == 2
@@ -48,22 +48,22 @@ def test_backups_of_a_group_are_made_side_by_side_and_failures_are_told_by_reaso
     assert "  gone-1, gone-2" in text
     lines = run(lab, "archive", "create", "--group", "all", "--json", code=4).stdout.splitlines()
     events = [json.loads(line) for line in lines]
-    made = {one["host"]: one["archive"]["sha256"] for one in events if one["event"] == "backup"}
-    assert sorted(made) == ["tscm-new", "tscm-old"]
+    hashes = {one["host"]: one["archive"]["sha256"] for one in events if one["event"] == "backup"}
+    assert sorted(hashes) == ["tscm-new", "tscm-old"]
     assert sorted(one["host"] for one in events if one["event"] == "error") == ["gone-1", "gone-2"]
     run(lab, "archive", "create", "--group", "rest", code=1)
 
 
-def test_a_schedule_is_written_to_every_host_of_a_group(lab: EmbeddedLab) -> None:
+def test_schedule_is_written_to_every_host_of_a_group(lab: EmbeddedLab) -> None:
     text = run(lab, "schedule", "--group", "both", "--yes").stdout
     assert text.count("/etc/cron.d/tscm_backup") + text.count("tscm_backup on ") >= 4, text
-    again = run(lab, "schedule", "--group", "both", "--dry-run").stdout
-    assert again.count("the file exists already") == 2, again
-    partly = run(lab, "schedule", "--group", "all", "--remove", "--yes", code=4).stdout
-    assert all(f"tscm_backup on {name} removed" in partly for name in ("tscm-old", "tscm-new")), partly
+    dry_run = run(lab, "schedule", "--group", "both", "--dry-run").stdout
+    assert dry_run.count("the file exists already") == 2, dry_run
+    removed = run(lab, "schedule", "--group", "all", "--remove", "--yes", code=4).stdout
+    assert all(f"tscm_backup on {name} removed" in removed for name in ("tscm-old", "tscm-new")), removed
 
 
-def test_doctor_shows_what_hosts_have_in_common_once(lab: EmbeddedLab) -> None:
+def test_doctor_shows_a_common_finding_of_hosts_once(lab: EmbeddedLab) -> None:
     text = run(lab, "doctor", "--group", "rest", code=4).stdout
     assert sum("gone-1, gone-2: " in line for line in text.splitlines()) >= 1, text
     assert "tscm-old" not in text
@@ -71,7 +71,7 @@ def test_doctor_shows_what_hosts_have_in_common_once(lab: EmbeddedLab) -> None:
     run(lab, "archive", "create", "--group", "all", "--jobs", "0", code=2)
 
 
-def test_the_checks_of_several_pairs_run_at_once_and_each_reason_is_shown_once(lab: EmbeddedLab) -> None:
+def test_checks_of_several_pairs_show_each_reason_once(lab: EmbeddedLab) -> None:
     good = run(lab, "plan", "--checks-only", "--from", "tscm-old", "--to", "tscm-new").stdout
     assert "Nothing was changed" in good
     text = run(lab, "plan", "--checks-only", "--group", "rest", "--to", "tscm-new", code=3).stdout

@@ -1,4 +1,4 @@
-"""Completion and the manual page, by the programs that read them."""
+"""Shell completion in bash, fish and zsh, and the manual page in groff."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ INVENTORY = (
 )
 RUN = "20240501-030000-1a2b"
 ARCHIVE = "threatstop_backup_2024-05-01_03_00_00.tsbak.gpg"
-posix = pytest.mark.skipif(os.name == "nt", reason="a shell of POSIX")
+posix = pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
 
 
-def offered(*words: str) -> set[str]:
+def completions(*words: str) -> set[str]:
     return {line.partition("\t")[0] for line in completion.candidates(list(words), namespace())}
 
 
@@ -48,49 +48,49 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_commands_options_hosts_runs_and_archives_are_offered(site: Path) -> None:
-    assert {"migrate", "host", "doctor", "help", "--inventory"} <= offered()
-    assert not offered() & {"runs", "forget", "pull"}, "old names are not offered"
-    assert offered("host") == {"list", "show", "pin", "adopt"}
-    assert {"tscm-old", "tscm-new", "--fingerprint"} <= offered("host", "pin")
-    assert "tscm-old" not in offered("host", "pin", "tscm-new")
-    assert {"tscm-old", "tscm-new"} == offered("migrate", "--from")
-    assert {"--no-encrypt", "--to", "--allow"} <= offered("migrate", "--from", "tscm-old", "--allow", "os-differs")
-    assert "--from" not in offered("migrate", "--from", "tscm-old")
-    assert offered("migrate", "--method") == {"auto", "rsync", "tar", "sftp"}
-    assert "os-differs" in offered("migrate", "--allow")
-    assert RUN in offered("resume")
-    assert RUN in offered("run", "show")
-    assert offered("archive", "pull", "tscm-old", "--archive") == {"latest", "all", ARCHIVE}
-    assert offered("archive", "pull", "tscm-new", "--archive") == {"latest", "all"}
-    assert offered("offsite", "list", "--group") == {"all"}
-    assert offered("-i") == offered("archive", "push", "tscm-new") - {
+def test_commands_options_hosts_runs_and_archives_are_completed(site: Path) -> None:
+    assert {"migrate", "host", "doctor", "help", "--inventory"} <= completions()
+    assert not completions() & {"runs", "forget", "pull"}, "old names are not completed"
+    assert completions("host") == {"list", "show", "pin", "adopt"}
+    assert {"tscm-old", "tscm-new", "--fingerprint"} <= completions("host", "pin")
+    assert "tscm-old" not in completions("host", "pin", "tscm-new")
+    assert {"tscm-old", "tscm-new"} == completions("migrate", "--from")
+    assert {"--no-encrypt", "--to", "--allow"} <= completions("migrate", "--from", "tscm-old", "--allow", "os-differs")
+    assert "--from" not in completions("migrate", "--from", "tscm-old")
+    assert completions("migrate", "--method") == {"auto", "rsync", "tar", "sftp"}
+    assert "os-differs" in completions("migrate", "--allow")
+    assert RUN in completions("resume")
+    assert RUN in completions("run", "show")
+    assert completions("archive", "pull", "tscm-old", "--archive") == {"latest", "all", ARCHIVE}
+    assert completions("archive", "pull", "tscm-new", "--archive") == {"latest", "all"}
+    assert completions("offsite", "list", "--group") == {"all"}
+    assert completions("-i") == completions("archive", "push", "tscm-new") - {
         "--sftp",
         "--limit",
         "--json",
         "--inventory",
         "--help",
     }
-    assert completion.FILES in offered("migrate", "--passphrase-file")
-    assert {"zsh", "fish"} <= offered("help", "completion")
+    assert completion.FILES in completions("migrate", "--passphrase-file")
+    assert {"zsh", "fish"} <= completions("help", "completion")
     other = site / "other.toml"
     other.write_text('[hosts.third]\naddress = "10.1.1.9"\n', encoding="utf-8")
-    assert "third" in offered("-i", str(other), "archive", "list")
+    assert "third" in completions("-i", str(other), "archive", "list")
     (site / "hosts.toml").write_text("broken [", encoding="utf-8")
-    assert "--fingerprint" in offered("host", "pin")
+    assert "--fingerprint" in completions("host", "pin")
 
 
 @pytest.mark.parametrize("name", sorted(namespace().task_names))
-def test_every_command_and_option_is_offered(name: str) -> None:
+def test_command_and_its_options_are_completed(name: str) -> None:
     words = name.split(".")
-    assert words[-1] in offered(*words[:-1])
+    assert words[-1] in completions(*words[:-1])
     task = namespace()[name]
     for one in task.get_arguments():
         if not one.positional and one.names[0] != task.trailing:  # an argument is given without its option
-            assert offered(*words) & {f"--{one.names[0]}", f"--no-{one.names[0]}"}, one.names
+            assert completions(*words) & {f"--{one.names[0]}", f"--no-{one.names[0]}"}, one.names
 
 
-def script(shell: str) -> str:
+def completion_script(shell: str) -> str:
     return subprocess.run(
         [sys.executable, "-m", "tscm_migrate", "completion", shell],
         capture_output=True, text=True, timeout=60, check=True,
@@ -98,50 +98,50 @@ def script(shell: str) -> str:
 
 
 @pytest.mark.parametrize("shell", completion.SHELLS)
-def test_each_shell_has_a_script(shell: str) -> None:
-    assert "__complete" in script(shell)
+def test_shell_has_a_completion_script(shell: str) -> None:
+    assert "__complete" in completion_script(shell)
 
 
 @pytest.mark.slow
 @posix
-@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
-def test_bash_asks_the_tool(site: Path) -> None:
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+def test_bash_completes_words(site: Path) -> None:
     ask = 'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _tscm_migrate; printf "%s\\n" "${COMPREPLY[@]}"'
-    for words, found in (
+    for words, expected in (
         (("mig",), {"migrate"}),
         (("host", "pin", "tscm-o"), {"tscm-old"}),
-        (("resume", ""), {RUN, *offered("resume")}),
+        (("resume", ""), {RUN, *completions("resume")}),
         (("migrate", "--method", "=", "rs"), {"rsync"}),
     ):
-        command = ["bash", "-c", f"{script('bash')}\n{ask}", "bash", "tscm-migrate", *words]
+        command = ["bash", "-c", f"{completion_script('bash')}\n{ask}", "bash", "tscm-migrate", *words]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, cwd=site)
-        assert set(done.stdout.split()) == found
+        assert set(done.stdout.split()) == expected
 
 
 @posix
-@pytest.mark.skipif(shutil.which("fish") is None, reason="no fish")
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
 @pytest.mark.parametrize(
-    ("line", "found"), [("tscm-migrate mig", {"migrate"}), ("tscm-migrate host pin tscm-", {"tscm-old", "tscm-new"})]
+    ("line", "expected"), [("tscm-migrate mig", {"migrate"}), ("tscm-migrate host pin tscm-", {"tscm-old", "tscm-new"})]
 )
-def test_fish_asks_the_tool(line: str, found: set[str], site: Path) -> None:
-    (site / "script").write_text(script("fish"), encoding="utf-8")
+def test_fish_completes_words(line: str, expected: set[str], site: Path) -> None:
+    (site / "script").write_text(completion_script("fish"), encoding="utf-8")
     done = subprocess.run(
         ["fish", "-c", f"source {site}/script; complete -C '{line}'"],
         capture_output=True, text=True, timeout=60, check=True, cwd=site, env={**os.environ, "HOME": str(site)},
     )  # fmt: skip
-    assert {one.partition("\t")[0] for one in done.stdout.splitlines()} == found
+    assert {one.partition("\t")[0] for one in done.stdout.splitlines()} == expected
 
 
 @posix
-@pytest.mark.skipif(shutil.which("zsh") is None, reason="no zsh")
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
 @pytest.mark.parametrize("sourced", [False, True])
-def test_zsh_asks_the_tool_from_the_first_tab_on(site: Path, *, sourced: bool) -> None:
+def test_zsh_completes_words_from_the_first_tab(site: Path, *, sourced: bool) -> None:
     from tests.support.terminal import Terminal
 
-    place = site / ".zfunc" / "_tscm-migrate"
-    place.parent.mkdir()
-    place.write_text(script("zsh"), encoding="utf-8")
-    more = f"source {place}" if sourced else ""
+    file = site / ".zfunc" / "_tscm-migrate"
+    file.parent.mkdir()
+    file.write_text(completion_script("zsh"), encoding="utf-8")
+    more = f"source {file}" if sourced else ""
     path = "" if sourced else "fpath=(~/.zfunc $fpath)"
     rc = f"{path}\nautoload -Uz compinit && compinit -u\n{more}\nPS1='ready '\n"
     (site / ".zshrc").write_text(rc, encoding="utf-8")
@@ -160,7 +160,7 @@ def test_zsh_asks_the_tool_from_the_first_tab_on(site: Path, *, sourced: bool) -
         zsh.close()
 
 
-def test_an_unknown_shell_is_answered_with_the_near_one() -> None:
+def test_unknown_shell_is_refused_with_a_suggestion() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tscm_migrate", "completion", "bsh"],
         capture_output=True,
@@ -177,17 +177,17 @@ def manual() -> str:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
-def test_the_manual_page_explains_every_task_and_option() -> None:
+def test_manual_page_explains_every_task_and_option() -> None:
     page = manual()
     assert page.isascii()  # other characters are written as escapes, so that every man shows them
     for name in namespace().task_names:
         assert ".SS " + name.replace(".", " ").replace("-", r"\-") in page
     assert "\nPrint JSON.\n" in page
-    assert not re.search(r"^\.TP\n.*\n\.(TP|SS|SH)", page, re.MULTILINE)  # an option without a word about it
+    assert not re.search(r"^\.TP\n.*\n\.(TP|SS|SH)", page, re.MULTILINE)  # would be an option without an explanation
 
 
-@pytest.mark.skipif(shutil.which("groff") is None, reason="no groff")
-def test_the_manual_page_is_set_without_a_warning() -> None:
+@pytest.mark.skipif(shutil.which("groff") is None, reason="groff is not installed")
+def test_groff_formats_the_manual_page_without_warning() -> None:
     done = subprocess.run(
         ["groff", "-man", "-Kutf8", "-Tutf8", "-ww"],
         input=manual(), capture_output=True, text=True, timeout=60, check=True,

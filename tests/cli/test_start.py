@@ -1,4 +1,4 @@
-"""`init`, `doctor` and `secret` against a real sshd, in processes of their own."""
+"""The commands `init`, `doctor` and `secret` in separate processes, with a real sshd."""
 
 from __future__ import annotations
 
@@ -48,71 +48,69 @@ def run(env: dict[str, str], *args: str, stdin: str = "", cwd: Path | None = Non
     )  # fmt: skip
 
 
-def test_doctor_without_anything_names_the_next_command(env: dict[str, str]) -> None:
+def test_doctor_without_inventory_names_the_next_command(env: dict[str, str]) -> None:
     done = run(env, "doctor")
     assert done.returncode == 0, done.stderr
     assert "fix: tscm-migrate init" in done.stdout
     assert "ok       workstation: python" in done.stdout
 
 
-def test_doctor_tells_a_host_that_is_not_there_and_ends_with_4(env: dict[str, str], tmp_path: Path) -> None:
+def test_doctor_reports_an_unreachable_host_and_exits_with_4(env: dict[str, str], tmp_path: Path) -> None:
     file = tmp_path / "hosts.toml"
     file.write_text('[hosts.gone]\naddress = "127.0.0.1"\nport = 1\n', encoding="utf-8")
     done = run(env, "doctor", "--inventory", str(file), "--json")
     assert done.returncode == 4
-    found = {(one["where"], one["name"]): one for one in json.loads(done.stdout)}
-    assert found["gone", "ssh.unreachable"]["fix"]
+    findings = {(one["where"], one["name"]): one for one in json.loads(done.stdout)}
+    assert findings["gone", "ssh.unreachable"]["fix"]
     assert run(env, "doctor", "--inventory", str(file), "--offline").returncode == 0
 
 
-def told_init(env: dict[str, str], file: Path, *answers: str) -> Terminal:
-    """Begin `init`, and give these answers to its questions, in their order."""
-    person = Terminal([*TOOL, "init", "--inventory", str(file)], env)
+def run_init(env: dict[str, str], file: Path, *answers: str) -> Terminal:
+    """Start `init` and type these answers to its questions, in this order."""
+    terminal = Terminal([*TOOL, "init", "--inventory", str(file)], env)
     questions = ("address of the old appliance", "address of the new appliance", "user to log in as [threatstop]")
     for question, answer in zip(questions, answers, strict=False):
-        person.wait_for(question)
-        person.type(answer)
-    person.wait_for("next:", limit=40)
-    person.wait_for("tscm-migrate doctor")  # on a line of its own, where both do not fit
-    return person
+        terminal.wait_for(question)
+        terminal.type(answer)
+    terminal.wait_for("next:", limit=40)
+    terminal.wait_for("tscm-migrate doctor")  # may be on the next line
+    return terminal
 
 
-def test_init_asks_writes_and_says_what_is_next(env: dict[str, str], tmp_path: Path) -> None:
-    person = told_init(env, tmp_path / "site.toml", "127.0.0.1", "127.0.0.2", "")
-    assert person.finish() == 4  # nobody answers there with a key of ours
+def test_init_asks_and_writes_an_inventory(env: dict[str, str], tmp_path: Path) -> None:
+    terminal = run_init(env, tmp_path / "site.toml", "127.0.0.1", "127.0.0.2", "")
+    assert terminal.finish() == 4  # no server with a pinned key answers there
     text = (tmp_path / "site.toml").read_text(encoding="utf-8")
     assert 'address = "127.0.0.1"' in text
     assert 'user = "threatstop"' in text
 
 
-def test_init_does_not_ask_for_a_user_that_both_addresses_name(env: dict[str, str], tmp_path: Path) -> None:
-    person = told_init(env, tmp_path / "site.toml", "ann@127.0.0.1", "bob@127.0.0.2")
-    assert person.finish() == 4
-    assert "user to log in" not in person.shown
+def test_init_does_not_ask_for_the_user_if_both_addresses_contain_it(env: dict[str, str], tmp_path: Path) -> None:
+    terminal = run_init(env, tmp_path / "site.toml", "ann@127.0.0.1", "bob@127.0.0.2")
+    assert terminal.finish() == 4
+    assert "user to log in" not in terminal.shown
     text = (tmp_path / "site.toml").read_text(encoding="utf-8")
     assert [f'user = "{name}"' in text for name in ("ann", "bob")] == [True, True]
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(bool(embedded.available()), reason=str(embedded.available()))
-def test_init_with_all_that_it_needs_asks_nothing_and_doctor_then_finds_nothing_missing(
-    env: dict[str, str], tmp_path: Path
-) -> None:
+def test_init_with_all_options_asks_nothing_and_doctor_passes(env: dict[str, str], tmp_path: Path) -> None:
     with embedded.EmbeddedLab(tmp_path / "lab", old_profile(), new_profile()) as lab:
         words = ["init", "--identity-file", str(lab.folder / "client_key")]
         for name, address in (("old", "127.0.1.43"), ("new", "127.0.1.50")):
             key = lab.root_of(name) / "etc/ssh/ssh_host_ed25519_key.pub"  # type: ignore[arg-type]
             blob = base64.b64decode(key.read_text().split()[1])
-            print_ = "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
-            words += [f"--{name}", f"threatstop@{address}:{lab.port}", f"--fingerprint-{name}", print_]
+            fingerprint = "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+            words += [f"--{name}", f"threatstop@{address}:{lab.port}", f"--fingerprint-{name}", fingerprint]
         done = run(env, *words)
-        told = run(env, "doctor", "--json")
+        checked = run(env, "doctor", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1] == "next: tscm-migrate plan --checks-only --from tscm-old --to tscm-new"
-    found = {(one["where"], one["name"]): one["severity"] for one in json.loads(told.stdout)}
+    findings = {(one["where"], one["name"]): one["severity"] for one in json.loads(checked.stdout)}
     for host in ("tscm-old", "tscm-new"):
-        assert [found[host, name] for name in ("login", "sudo", "tsadmin", "disk", "clock")] == ["ok"] * 5
-    assert told.returncode == 0
+        assert [findings[host, name] for name in ("login", "sudo", "tsadmin", "disk", "clock")] == ["ok"] * 5
+    assert checked.returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -122,10 +120,12 @@ def test_init_with_all_that_it_needs_asks_nothing_and_doctor_then_finds_nothing_
         (("init", "--old", "10.0.0.300", "--new", "10.0.0.2"), "not an IP address"),
         (("init", "--old", "10.0.0.2", "--new", "root@10.0.0.2:22"), "both appliances are at 10.0.0.2"),
         (("secret", "set", "passfrase:x"), "did you mean 'passphrase'"),
-        (("secret", "set", "sudo:nobody"), "no host 'nobody'"),
+        (("secret", "set", "sudo:missing"), "no host 'missing'"),
     ],
 )
-def test_mistakes_are_answered(env: dict[str, str], args: tuple[str, ...], words: str) -> None:
+def test_invalid_argument_is_refused_and_writes_no_inventory(
+    env: dict[str, str], args: tuple[str, ...], words: str
+) -> None:
     done = run(env, *args)
     assert done.returncode == 2
     assert words in done.stderr
@@ -133,9 +133,7 @@ def test_mistakes_are_answered(env: dict[str, str], args: tuple[str, ...], words
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a shell of POSIX")
-def test_the_commands_that_are_told_can_be_copied_whatever_a_folder_is_called(
-    env: dict[str, str], tmp_path: Path
-) -> None:
+def test_printed_commands_can_be_copied_with_any_folder_name(env: dict[str, str], tmp_path: Path) -> None:
     folder = tmp_path / "Bob's site; touch owned"
     folder.mkdir()
     (folder / "a key").write_text("nonsense", encoding="utf-8")
@@ -144,21 +142,21 @@ def test_the_commands_that_are_told_can_be_copied_whatever_a_folder_is_called(
     done = run(env, "init", *words, "--inventory", str(folder / "hosts.toml"))
     command = done.stdout.splitlines()[-1].removeprefix("next: tscm-migrate ")
     argv = ["sh", "-c", f"{shlex.join(TOOL)} {command} --offline", "sh"]
-    told = subprocess.run(argv, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
-    assert "hosts.toml: 2 hosts" in told.stdout, told.stdout + told.stderr
-    mend = next(line for line in told.stdout.splitlines() if "chmod 600" in line).partition("fix: ")[2]
-    subprocess.run(["sh", "-c", mend], cwd=tmp_path, check=True, timeout=60)
+    checked = subprocess.run(argv, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert "hosts.toml: 2 hosts" in checked.stdout, checked.stdout + checked.stderr
+    fix = next(line for line in checked.stdout.splitlines() if "chmod 600" in line).partition("fix: ")[2]
+    subprocess.run(["sh", "-c", fix], cwd=tmp_path, check=True, timeout=60)
     assert stat.S_IMODE((folder / "a key").stat().st_mode) == 0o600
     (folder / "a key").unlink()
     gone = run(env, "doctor", "--local", "--inventory", str(folder / "hosts.toml")).stdout
-    make = next(line for line in gone.splitlines() if "ssh-keygen" in line).partition("fix: ")[2]
-    subprocess.run(["sh", "-c", f"{make} -N ''"], cwd=tmp_path, check=True, timeout=60, capture_output=True)
+    create = next(line for line in gone.splitlines() if "ssh-keygen" in line).partition("fix: ")[2]
+    subprocess.run(["sh", "-c", f"{create} -N ''"], cwd=tmp_path, check=True, timeout=60, capture_output=True)
     assert (folder / "a key.pub").is_file()
     assert not (tmp_path / "owned").exists()
 
 
 @pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
-def test_init_where_nothing_can_be_written_says_so(env: dict[str, str], tmp_path: Path) -> None:
+def test_init_in_a_read_only_folder_is_refused(env: dict[str, str], tmp_path: Path) -> None:
     folder = tmp_path / "closed"
     folder.mkdir(mode=0o500)
     for file in (folder / "hosts.toml", folder / "site" / "hosts.toml"):
@@ -168,7 +166,7 @@ def test_init_where_nothing_can_be_written_says_so(env: dict[str, str], tmp_path
         assert "cannot be written: Permission denied" in done.stderr
 
 
-def test_init_does_not_touch_a_file_that_is_there(env: dict[str, str], tmp_path: Path) -> None:
+def test_init_does_not_change_an_existing_file(env: dict[str, str], tmp_path: Path) -> None:
     file = tmp_path / "hosts.toml"
     file.write_text("mine", encoding="utf-8")
     done = run(env, "init", "--old", "127.0.0.1", "--new", "127.0.0.2", "--inventory", str(file))
@@ -176,14 +174,14 @@ def test_init_does_not_touch_a_file_that_is_there(env: dict[str, str], tmp_path:
     assert file.read_text(encoding="utf-8") == "mine"
 
 
-def test_a_keyring_that_keeps_nothing_is_not_believed(env: dict[str, str]) -> None:
+def test_keyring_that_stores_nothing_is_reported(env: dict[str, str]) -> None:
     done = run(env, "secret", "set", "login:me@10.0.0.1", stdin="swordfish\n")
     assert done.returncode == 2
     assert "nothing was stored" in done.stderr
     assert "swordfish" not in done.stdout + done.stderr
 
 
-def test_a_putty_key_is_refused_with_the_way_to_convert_it(env: dict[str, str], tmp_path: Path) -> None:
+def test_putty_key_is_refused_with_the_command_to_convert_it(env: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "k.ppk").write_text("PuTTY-User-Key-File-3: ssh-ed25519\n", encoding="utf-8")
     file = tmp_path / "hosts.toml"
     file.write_text('[hosts.a]\naddress = "127.0.0.1"\nidentity_file = "k.ppk"\n', encoding="utf-8")

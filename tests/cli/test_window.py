@@ -1,4 +1,4 @@
-"""`rehearse`, and `migrate` in a change window, on the embedded appliances: what each leaves behind."""
+"""The commands `rehearse`, and `migrate` in a change window, on the embedded appliances."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ def run(lab: EmbeddedLab, *words: str, code: int = 0) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def named(events: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+def events_of(events: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
     return [event for event in events if event["event"] == kind]
 
 
-def held(lab: EmbeddedLab) -> dict[str, list[str]]:
-    """What of ours is left on either appliance, and whether the cron entry is in its place."""
-    found = {}
+def appliance_state(lab: EmbeddedLab) -> dict[str, list[str]]:
+    """Return our files on each appliance, and the cron entry if it is in its place."""
+    state = {}
     for name in ("old", "new"):
         root = lab.root_of(name)
         hold, entry = root / "var/lib/tscm-migrate", root / "etc/cron.d/multidevice-core"
-        found[name] = sorted(path.name for path in hold.glob("*")) + [entry.name] * entry.is_file()
-    assert "multidevice-core" in found["old"], "updates run on the old appliance"
-    return found
+        state[name] = sorted(path.name for path in hold.glob("*")) + [entry.name] * entry.is_file()
+    assert "multidevice-core" in state["old"], "updates are paused on the old appliance"
+    return state
 
 
 def devices(lab: EmbeddedLab) -> list[str]:
@@ -54,64 +54,64 @@ def devices(lab: EmbeddedLab) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*"))
 
 
-def test_a_rehearsal_leaves_both_as_they_were_and_gives_the_plan_its_estimate(lab: EmbeddedLab) -> None:
-    before, before_devices = held(lab), devices(lab)
+def test_rehearsal_changes_no_appliance_and_gives_the_plan_its_estimate(lab: EmbeddedLab) -> None:
+    before, before_devices = appliance_state(lab), devices(lab)
     events = run(lab, "rehearse", *PAIR)
-    (downtime,) = [event for event in named(events, "estimated") if event["step"] == "downtime"]
+    (downtime,) = [event for event in events_of(events, "estimated") if event["step"] == "downtime"]
     assert downtime["basis"].startswith("as rehearsed by run ")
     assert "not measured yet: " in downtime["basis"], "no device was updated from this workstation yet"
     assert "restore" not in downtime["basis"].partition("not measured yet: ")[2], "the restore was measured"
     assert 0 < downtime["least"] < downtime["seconds"] < downtime["most"]
-    assert named(events, "run_started")[0]["verb"] == "rehearse"
-    assert held(lab) == before
+    assert events_of(events, "run_started")[0]["verb"] == "rehearse"
+    assert appliance_state(lab) == before
     assert devices(lab) == before_devices
     assert lab.is_on("old")
-    told = [event["text"] for event in named(events, "said")]
-    assert any(text.startswith("prepare: syslog: what devices send to 127.0.1.43") for text in told), told
+    messages = [event["text"] for event in events_of(events, "said")]
+    assert any(text.startswith("prepare: syslog: what devices send to 127.0.1.43") for text in messages), messages
     planned = run(lab, "plan", *PAIR)
-    estimates = [event for event in named(planned, "estimated") if event["step"] == "downtime"]
+    estimates = [event for event in events_of(planned, "estimated") if event["step"] == "downtime"]
     figures = ("seconds", "least", "most", "basis")
     assert [[one[key] for key in figures] for one in estimates] == [[downtime[key] for key in figures]]
 
 
-def test_a_kept_rehearsal_is_not_made_again_until_something_changes(lab: EmbeddedLab) -> None:
-    (before,) = [event for event in named(run(lab, "plan", *PAIR), "estimated") if event["step"] == "downtime"]
+def test_kept_rehearsal_is_reused_until_something_changes(lab: EmbeddedLab) -> None:
+    (before,) = [event for event in events_of(run(lab, "plan", *PAIR), "estimated") if event["step"] == "downtime"]
     assert 0 < before["least"] < before["most"]
     assert "not rehearsed" in before["basis"]
-    before_state = held(lab)
+    before_state = appliance_state(lab)
     run(lab, "rehearse", *PAIR, "--keep")
-    assert held(lab) == before_state
-    steps = [event["step"] for event in named(run(lab, "plan", *PAIR), "action_started")]
+    assert appliance_state(lab) == before_state
+    steps = [event["step"] for event in events_of(run(lab, "plan", *PAIR), "action_started")]
     assert "rehearse-restore" not in steps
     assert "backup" in steps
     (lab.guest("new").path("devices") / "another").write_text("a device that came later")
-    steps = [event["step"] for event in named(run(lab, "plan", *PAIR), "action_started")]
+    steps = [event["step"] for event in events_of(run(lab, "plan", *PAIR), "action_started")]
     assert "rehearse-restore" in steps
 
 
-def test_a_cutover_that_no_longer_fits_is_refused_before_anything_goes_offline(lab: EmbeddedLab) -> None:
-    before = held(lab)
+def test_cutover_that_does_not_fit_the_window_is_refused(lab: EmbeddedLab) -> None:
+    before = appliance_state(lab)
     events = run(
         lab, "migrate", *PAIR, "--yes", "--not-after", (datetime.now(UTC) + timedelta(seconds=20)).isoformat(), code=3
     )
-    assert named(events, "error")[0]["code"] == "window.closed"
-    assert held(lab) == before
+    assert events_of(events, "error")[0]["code"] == "window.closed"
+    assert appliance_state(lab) == before
     assert lab.is_on("old")
 
 
-def test_a_migration_waits_for_its_window_and_makes_its_backup_inside(lab: EmbeddedLab) -> None:
+def test_migration_waits_for_its_window_and_then_makes_its_backup(lab: EmbeddedLab) -> None:
     opens = datetime.now(UTC) + timedelta(seconds=45)
     closes = opens + timedelta(minutes=30)
     events = run(
         lab, "migrate", *PAIR, "--yes", "--not-before", opens.isoformat(), "--not-after", closes.isoformat(),
     )  # fmt: skip
-    assert [event["verb"] for event in named(events, "run_started")] == ["rehearse", "migrate"]
-    offline = next(e for e in named(events, "step_started") if e["step"] == "take-offline")
+    assert [event["verb"] for event in events_of(events, "run_started")] == ["rehearse", "migrate"]
+    offline = next(e for e in events_of(events, "step_started") if e["step"] == "take-offline")
     assert datetime.fromisoformat(offline["time"]) >= opens
-    backups = [e for e in named(events, "step_started") if e["step"] == "backup"]
+    backups = [e for e in events_of(events, "step_started") if e["step"] == "backup"]
     assert len(backups) == 2
     assert datetime.fromisoformat(backups[1]["time"]) >= opens
-    assert named(events, "run_finished")[-1]["outcome"] in {"done", "attention"}
+    assert events_of(events, "run_finished")[-1]["outcome"] in {"done", "attention"}
     assert not lab.is_on("old")
 
 
@@ -119,8 +119,6 @@ def test_a_migration_waits_for_its_window_and_makes_its_backup_inside(lab: Embed
     "words",
     [("--not-before", "25:00"), ("--stage-at", "21:00"), ("--pause-before", "cutover"), ("--not-before", "22:00", "--stage-at", "soon")],
 )  # fmt: skip
-def test_a_window_that_cannot_be_is_refused_before_anything_is_connected(
-    lab: EmbeddedLab, words: tuple[str, ...]
-) -> None:
+def test_invalid_window_is_refused_before_any_connection(lab: EmbeddedLab, words: tuple[str, ...]) -> None:
     events = run(lab, "migrate", *PAIR, "--yes", *words, code=2)
-    assert not named(events, "run_started")
+    assert not events_of(events, "run_started")

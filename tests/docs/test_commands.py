@@ -1,4 +1,4 @@
-"""Each command in the documentation is one that the tool takes, and each inventory is one that it reads."""
+"""The tool accepts each command in the documentation and in its own messages, and reads each inventory there."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ def tool() -> TscmProgram:
     return program()
 
 
-def complaint(words: list[str]) -> str:
-    """Why the tool would not take this command by its present name; "" if it would."""
+def why_refused(words: list[str]) -> str:
+    """Return why the tool refuses this command, also for an old name; "" if it accepts the command."""
     for length in (1, 2):
         if " ".join(words[1 : 1 + length]) in RENAMED:
             return f"{' '.join(words)} has an old name"
-    made = program()
+    parser = program()
     try:
-        made.create_config()
-        made.parse_core(words)
-        made.parse_collection()
-        made.parse_tasks()
+        parser.create_config()
+        parser.parse_core(words)
+        parser.parse_collection()
+        parser.parse_tasks()
     except SystemExit as end:
         return str(end) if end.code else ""
     except (ParseError, UsageError) as error:
@@ -64,65 +64,65 @@ def complaint(words: list[str]) -> str:
     return ""
 
 
-def ours(block: Block) -> list[list[str]]:
-    """The commands of a block that are the tool's, not the repository's."""
+def tool_commands(block: Block) -> list[list[str]]:
+    """Return the commands of a block that belong to the tool, without those of the repository."""
     return [words for words in block.commands() if not (words[1:2] and words[1] in REPOSITORY)]
 
 
-def test_the_pages_have_commands_of_the_tool() -> None:
-    assert sum(len(ours(block)) for block in BLOCKS) > 100
+def test_documentation_has_commands_of_the_tool() -> None:
+    assert sum(len(tool_commands(block)) for block in BLOCKS) > 100
 
 
-@pytest.mark.parametrize("block", [b for b in BLOCKS if ours(b)], ids=lambda b: b.id)
-def test_every_command_of_the_pages_is_one_of_the_tool(block: Block) -> None:
-    for words in ours(block):
+@pytest.mark.parametrize("block", [b for b in BLOCKS if tool_commands(b)], ids=lambda b: b.id)
+def test_commands_in_block_are_accepted(block: Block) -> None:
+    for words in tool_commands(block):
         dotted = [words[0], *words[1].split(".", 1), *words[2:]] if "." in words[1] else words
-        assert complaint(dotted) == "", " ".join(words)
+        assert why_refused(dotted) == "", " ".join(words)
 
 
 def examples(name: str) -> list[list[str]]:
-    """The examples that a task's --help ends with, as words."""
+    """Return the words of each example at the end of the help of a task."""
     text = inspect.getdoc(tool().namespace[name]) or ""
     lines = [re.split(" >>? ", line)[0] for line in text.partition("Examples:\n")[2].splitlines()]
     return [shlex.split(line) for line in lines if line.strip()]
 
 
 @pytest.mark.parametrize("name", sorted(program().namespace.task_names))
-def test_every_task_ends_its_help_with_examples_that_the_tool_takes(name: str) -> None:
-    found = examples(name)
-    assert found
-    for words in found:
-        start = words.index("tscm-migrate")  # before it there may be a pipe
+def test_examples_in_help_of_task_are_accepted(name: str) -> None:
+    commands = examples(name)
+    assert commands
+    for words in commands:
+        start = words.index("tscm-migrate")  # a pipe may precede it
         assert words[start + 1 :][: len(name.split("."))] == name.split(".")
-        assert complaint(words[start:]) == ""
+        assert why_refused(words[start:]) == ""
 
 
-def test_every_argument_and_option_is_explained() -> None:
-    code = (  # in a process of its own: invoke forgets a task's help once it was asked for
+def test_every_argument_and_option_has_help_text() -> None:
+    code = (  # in a separate process: invoke forgets the help of a task after the first request
         "from tscm_migrate.tasks.tree import namespace\n"
         "for c in namespace().to_contexts():\n"
         "    for flag, about in c.help_tuples(): print(c.name, flag, '' if about else 'UNEXPLAINED')\n"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True).stdout
-    silent = [line for line in told.splitlines() if line.endswith("UNEXPLAINED")]
-    assert "migrate --from" in told
-    assert silent == []
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True).stdout
+    unexplained = [line for line in output.splitlines() if line.endswith("UNEXPLAINED")]
+    assert "migrate --from" in output
+    assert unexplained == []
 
 
-def test_a_wrong_command_would_be_seen() -> None:
-    assert "--form" in complaint(["tscm-migrate", "migrate", "--form", "a", "--to", "b"])
-    assert "migrat" in complaint(["tscm-migrate", "migrat"])
-    assert "pim" in complaint(["tscm-migrate", "host", "pim", "x"])
-    assert "old name" in complaint(["tscm-migrate", "runs"])
-    assert "old name" in complaint(["tscm-migrate", "report", "show"])
+def test_invalid_command_is_detected() -> None:
+    assert "--form" in why_refused(["tscm-migrate", "migrate", "--form", "a", "--to", "b"])
+    assert "migrat" in why_refused(["tscm-migrate", "migrat"])
+    assert "pim" in why_refused(["tscm-migrate", "host", "pim", "x"])
+    assert "old name" in why_refused(["tscm-migrate", "runs"])
+    assert "old name" in why_refused(["tscm-migrate", "report", "show"])
 
 
-NO_MESSAGES = {"cli/completion.py", "util/operator_command.py"}  # scripts of shells, and what rewrites commands
+NO_MESSAGES = {"cli/completion.py", "util/operator_command.py"}  # shell scripts, and the code that rewrites commands
 COMMAND = re.compile(r"(?<!newer )\btscm-migrate ((?:[a-z]|-i |--inventory )[^;,()\n`…]*)")
 
 
 def texts(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the texts of a module, with X for each value that is put in."""
+    """Yield the line and value of each string of a module, with X for each inserted value."""
     inside: set[int] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.JoinedStr):
@@ -133,41 +133,46 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.value
 
 
-def wrong(text: str) -> list[str]:
-    """Return the commands in a message that the tool would not take; words may follow a command."""
-    found = []
-    for rest in COMMAND.findall(text.partition("Examples:\n")[0]):  # the examples of a command have a test above
+def refused_commands(text: str) -> list[str]:
+    """Return the commands in a message that the tool refuses; other words may follow a command."""
+    refused = []
+    for rest in COMMAND.findall(text.partition("Examples:\n")[0]):  # the examples are tested above
         words = ["tscm-migrate", *re.sub(r"[.:'\"]+( |$)", " ", rest).split()]
-        taken = next((n for n in range(len(words), 1, -1) if complaint(words[:n]) == ""), 0)
-        options = [word for word in words[max(taken, 1) :] if word.startswith("--")]
-        if not taken or options:
-            found.append(" ".join(words))
-    return found
+        accepted = next((n for n in range(len(words), 1, -1) if why_refused(words[:n]) == ""), 0)
+        options = [word for word in words[max(accepted, 1) :] if word.startswith("--")]
+        if not accepted or options:
+            refused.append(" ".join(words))
+    return refused
 
 
-def test_every_command_in_a_message_is_one_of_the_tool() -> None:
+def test_commands_in_messages_of_module_are_accepted() -> None:
     modules = [path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAGE).as_posix() not in NO_MESSAGES]
     assert [
-        f"{path}:{line}: {command}" for path in modules for line, text in texts(path) for command in wrong(text)
+        f"{path}:{line}: {command}"
+        for path in modules
+        for line, text in texts(path)
+        for command in refused_commands(text)
     ] == []
 
 
-def test_every_command_in_the_change_log_is_one_of_the_tool() -> None:
+def test_commands_in_changelog_fragment_are_accepted() -> None:
     fragments = sorted((ROOT / "changelog.d").glob("*.md"))
-    assert [(path.name, command) for path in fragments for command in wrong(path.read_text(encoding="utf-8"))] == []
+    assert [
+        (path.name, command) for path in fragments for command in refused_commands(path.read_text(encoding="utf-8"))
+    ] == []
 
 
-def test_a_wrong_command_in_a_message_would_be_seen() -> None:
-    assert wrong("then: tscm-migrate rollback X; see tscm-migrate run show X for what it did") == []
-    assert wrong("list them: tscm-migrate runs") == ["tscm-migrate runs"]
-    assert wrong("use tscm-migrate host pin X --figerprint Y")
-    assert wrong("use tscm-migrate hosts pin X")
+def test_invalid_command_in_a_message_is_detected() -> None:
+    assert refused_commands("then: tscm-migrate rollback X; see tscm-migrate run show X for what it did") == []
+    assert refused_commands("list them: tscm-migrate runs") == ["tscm-migrate runs"]
+    assert refused_commands("use tscm-migrate host pin X --figerprint Y")
+    assert refused_commands("use tscm-migrate hosts pin X")
 
 
 INLINE = re.compile(r"`tscm-migrate ([a-z][^`]*)`")
 
 
-def test_every_task_named_in_a_sentence_exists() -> None:
+def test_tasks_named_in_sentences_of_page_exist() -> None:
     names = {name.replace(".", " ") for name in tool().namespace.task_names} | {*tool().namespace.collections, "TASK"}
     commands = [
         (page.name, one)
@@ -182,12 +187,12 @@ TOML = [block for block in BLOCKS if block.kind == "toml" and block.mark != "exa
 
 
 @pytest.mark.parametrize("block", [b for b in BLOCKS if "[[question]]" in b.text], ids=lambda b: b.id)
-def test_every_dialect_of_the_pages_is_read(block: Block) -> None:
+def test_dialect_in_block_is_valid(block: Block) -> None:
     assert dialect.parse(block.text, block.page, "page").questions
 
 
 @pytest.mark.parametrize("block", [b for b in TOML if "[[question]]" not in b.text], ids=lambda b: b.id)
-def test_every_inventory_of_the_pages_is_read(block: Block, tmp_path: Path) -> None:
+def test_inventory_in_block_is_valid(block: Block, tmp_path: Path) -> None:
     text = block.text if "[hosts." in block.text else block.text + HOSTS
     for name in re.findall(r'identity_file = "([^"]+)"', text):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -202,7 +207,7 @@ def test_every_inventory_of_the_pages_is_read(block: Block, tmp_path: Path) -> N
         settings(site, None if "store =" in text else "/srv/backups")
 
 
-def test_every_check_of_the_preflight_is_explained() -> None:
+def test_every_check_is_explained() -> None:
     sources = [
         ROOT / "tscm_migrate/migration" / name
         for name in ("checks.py", "gather_facts.py", "history.py", "steps/rehearse.py")
@@ -216,14 +221,14 @@ def test_every_check_of_the_preflight_is_explained() -> None:
 
 
 @pytest.mark.parametrize("picture", sorted((ROOT / "docs/pictures").glob("*.svg")), ids=lambda p: p.name)
-def test_a_picture_loads_nothing_and_is_shown_in_a_page(picture: Path) -> None:
+def test_picture_loads_nothing_and_is_used_in_a_page(picture: Path) -> None:
     text = picture.read_text(encoding="utf-8")
     assert "downtime" in text
     assert not re.search(r"@font-face|@import|<script|<image|href=|url\((?!#)", text)
     assert any(f"pictures/{picture.name}" in page.read_text(encoding="utf-8") for page in pages())
 
 
-def test_every_block_says_what_it_is() -> None:
+def test_every_block_has_a_language() -> None:
     kinds = {"text", "toml", "json", "ini", "yaml", "python", "xml", *SHELLS}
     assert not [b.id for b in BLOCKS if b.kind not in kinds]
     assert not [b.id for b in BLOCKS if b.kind in SHELLS and b.mark != "example" and not b.text.strip()]

@@ -1,4 +1,4 @@
-"""Each row of the page names a test that is there."""
+"""Each row of the compatibility page names an existing test."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ ROWS = [
 ]
 
 
-def test_the_page_has_rows() -> None:
+def test_compatibility_page_has_rows() -> None:
     assert len(ROWS) > 20
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_a_row_names_the_test_that_proves_it(row: str) -> None:
-    found = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", row.rpartition(" | ")[2] or row)
-    assert found, "no test"
-    for file, name in found:
+def test_row_names_an_existing_test(row: str) -> None:
+    tests = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", row.rpartition(" | ")[2] or row)
+    assert tests, "the row names no test"
+    for file, name in tests:
         assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The pages' commands that ask a person, or that keep secrets, on rehearsal appliances."""
+"""Commands of the documentation that ask the operator or store secrets, on simulated appliances."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(embedded.available()), reason=str(embedded.available()))]
-# A keyring of the tests' own, in a file: what is stored there by one process is found by the next.
+# A keyring backend that stores its entries in a file, so that later processes can read them.
 KEYRING = """
 import json, os, pathlib
 from keyring.backend import KeyringBackend
 
-class Kept(KeyringBackend):
+class FileKeyring(KeyringBackend):
     priority = 1
-    file = pathlib.Path(os.environ["KEPT"])
+    file = pathlib.Path(os.environ["KEYRING_FILE"])
     def all(self): return json.loads(self.file.read_text()) if self.file.exists() else {}
     def get_password(self, service, user): return self.all().get(user)
     def set_password(self, service, user, value): self.file.write_text(json.dumps({**self.all(), user: value}))
@@ -33,7 +33,7 @@ class Kept(KeyringBackend):
 """
 
 
-def test_a_dialogue_is_recorded_with_a_person_and_replayed(tmp_path: Path) -> None:
+def test_prompts_record_asks_the_operator_and_replay_reads_the_recording(tmp_path: Path) -> None:
     old = old_profile(encryption_configured=True, passphrase="x y z")
     with embedded.EmbeddedLab(tmp_path, old, new_profile()) as lab:
         assert lab.on("old", "tsadmin backup </dev/null", root=False).returncode == 0
@@ -42,40 +42,40 @@ def test_a_dialogue_is_recorded_with_a_person_and_replayed(tmp_path: Path) -> No
         words = tool_command(
             "prompts", "record", "tscm-new", "--dialogue", "restore", "--out", str(tmp_path / "r.json")
         )
-        person = Terminal(words, {**lab.env(), "TSCM_PASSPHRASE": "x y z"})
-        person.wait_for("answer> ", limit=60)
-        person.type("")  # as the rule would
-        person.wait_for("answer> ", limit=60)
-        person.type("!")
-        assert person.finish(60) == 0, person.shown
+        terminal = Terminal(words, {**lab.env(), "TSCM_PASSPHRASE": "x y z"})
+        terminal.wait_for("answer> ", limit=60)
+        terminal.type("")  # the answer of the rule
+        terminal.wait_for("answer> ", limit=60)
+        terminal.type("!")
+        assert terminal.finish(60) == 0, terminal.shown
         done = lab.run_tool("prompts", "replay", str(tmp_path / "r.json"))
-    assert "1 questions" in person.shown
+    assert "1 questions" in terminal.shown
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.startswith("archive ")
 
 
-def test_a_secret_is_stored_listed_and_forgotten(tmp_path: Path) -> None:
-    (tmp_path / "kept.py").write_text(KEYRING, encoding="utf-8")
+def test_secret_is_stored_listed_and_deleted(tmp_path: Path) -> None:
+    (tmp_path / "file_keyring.py").write_text(KEYRING, encoding="utf-8")
     file = tmp_path / "hosts.toml"
     file.write_text('[hosts.tscm-old]\naddress = "127.0.0.1"\n', encoding="utf-8")
     from tscm_migrate.demo.base import tool_env
 
     env = tool_env(tmp_path, file)
-    env |= {"PYTHON_KEYRING_BACKEND": "kept.Kept", "KEPT": str(tmp_path / "kept.json")}
+    env |= {"PYTHON_KEYRING_BACKEND": "file_keyring.FileKeyring", "KEYRING_FILE": str(tmp_path / "keyring.json")}
     env["PYTHONPATH"] = f"{tmp_path}:{env['PYTHONPATH']}"
-    person = Terminal(tool_command("secret", "set", "passphrase:tscm-old"), env)
+    terminal = Terminal(tool_command("secret", "set", "passphrase:tscm-old"), env)
     for question in ("passphrase:tscm-old: ", "again: "):
-        person.wait_for(question, limit=30)
-        person.type("swordfish")
-    assert person.finish(30) == 0, person.shown
+        terminal.wait_for(question, limit=30)
+        terminal.type("swordfish")
+    assert terminal.finish(30) == 0, terminal.shown
 
-    def said(*words: str) -> str:
+    def output_of(*words: str) -> str:
         done = subprocess.run(
             tool_command("secret", *words), env=env, capture_output=True, text=True, check=True, timeout=60
         )
         return done.stdout
 
-    assert "passphrase:tscm-old  keyring" in said("list")
-    said("delete", "passphrase:tscm-old")
-    assert "passphrase:tscm-old  prompt" in said("list")
-    assert "swordfish" not in person.shown
+    assert "passphrase:tscm-old  keyring" in output_of("list")
+    output_of("delete", "passphrase:tscm-old")
+    assert "passphrase:tscm-old  prompt" in output_of("list")
+    assert "swordfish" not in terminal.shown

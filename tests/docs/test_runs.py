@@ -1,4 +1,4 @@
-"""The pages' commands as a reader types them, one after another, on rehearsal appliances."""
+"""The commands of each documentation page run in their order on simulated appliances, as a reader would run them."""
 
 from __future__ import annotations
 
@@ -26,22 +26,20 @@ if TYPE_CHECKING:
     from tests.harness.any_lab import Lab
 
 PHRASE = "read the manual aloud"
-RUN = (
-    "20240501-030000-1a2b"  # the pages' example of a run, and of an archive: the newest ones of the lab stand for them
-)
+RUN = "20240501-030000-1a2b"  # the example run of the documentation, and archive; replaced by the newest of the lab
 ARCHIVE = "threatstop_backup_2024-05-01_03_00_00.tsbak.gpg"
-LIMIT = 280.0  # seconds that one block may take
+LIMIT = 280.0  # seconds for one block
 PAGES = [page for page in pages() if any(block.mark == "run" for block in blocks(page))]
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(embedded.available()), reason=str(embedded.available()))]
 
 
 @contextlib.contextmanager
-def room(folder: Path) -> Iterator[tuple[Lab, dict[str, str]]]:
-    """A lab as most sites are: encrypted backups, one made already; and a reader's environment."""
+def documentation_lab(folder: Path) -> Iterator[tuple[Lab, dict[str, str]]]:
+    """Yield a lab with encrypted backups, of which one exists, and the environment of a reader."""
     old = old_profile(encryption_configured=True, passphrase=PHRASE)
     with embedded.EmbeddedLab(folder / "lab", old, new_profile()) as lab:
-        made = lab.on("old", "tsadmin backup </dev/null", root=False)
-        assert made.returncode == 0, made.stdout + made.stderr
+        backup = lab.on("old", "tsadmin backup </dev/null", root=False)
+        assert backup.returncode == 0, backup.stdout + backup.stderr
         store = folder / "store"
         store.mkdir()
         more = f'\n[groups]\nbranches = ["tscm-old"]\n\n[offsite]\nstore = "{store}"\nrpo = "36h"\n'
@@ -51,7 +49,7 @@ def room(folder: Path) -> Iterator[tuple[Lab, dict[str, str]]]:
         shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tscm_migrate "$@"\n', encoding="utf-8")
         shim.chmod(shim.stat().st_mode | stat.S_IXUSR)
         path = f"{shim.parent}{os.pathsep}{os.environ['PATH']}"
-        # `true` for a browser: a page of the documentation may say `report open`
+        # `true` instead of a browser, because a page may contain `report open`
         yield lab, {**lab.env(), "PATH": path, "TSCM_PASSPHRASE": PHRASE, "BROWSER": "true"}
 
 
@@ -60,8 +58,8 @@ def tool(env: dict[str, str], *words: str) -> str:
     return subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60, check=False).stdout
 
 
-def cut(env: dict[str, str]) -> None:
-    """A migration that is killed as soon as its updates are held."""
+def kill_migration(env: dict[str, str]) -> None:
+    """Start a migration and kill it when it has paused the updates."""
     argv = [sys.executable, "-m", "tscm_migrate", "migrate", "--from", "tscm-old", "--to", "tscm-new", "--yes"]
     with subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -73,19 +71,19 @@ def cut(env: dict[str, str]) -> None:
     assert "unfinished" in tool(env, "run", "list")
 
 
-def filled(block: Block, lab: Lab, env: dict[str, str]) -> str:
-    """The block's text with the names of this lab where the page has its examples."""
+def with_lab_names(block: Block, lab: Lab, env: dict[str, str]) -> str:
+    """Return the text of the block with the run and archive of this lab in place of the examples."""
     text = block.text
     if RUN in text:
         text = text.replace(RUN, tool(env, "run", "list").split()[0])
     if ARCHIVE in text:
-        found = re.findall(r"threatstop_backup_[\d_-]+\.tsbak\.gpg", tool(env, "archive", "list", "tscm-old"))
-        text = text.replace(ARCHIVE, found[0])
+        archives = re.findall(r"threatstop_backup_[\d_-]+\.tsbak\.gpg", tool(env, "archive", "list", "tscm-old"))
+        text = text.replace(ARCHIVE, archives[0])
     return text
 
 
 def run(block: Block, text: str, cwd: Path, env: dict[str, str]) -> None:
-    # two lines of a page are two commands of a reader; what the second one needs, the first one has to have done
+    # sh -e: a command that fails ends the block
     if block.types:
         terminal = Terminal(["sh", "-euc", f'cd "{cwd}"\n{text}'], env)
         try:
@@ -94,29 +92,29 @@ def run(block: Block, text: str, cwd: Path, env: dict[str, str]) -> None:
             status = terminal.finish(LIMIT)
         finally:
             terminal.close()
-        said = terminal.shown
+        output = terminal.shown
     else:
         done = subprocess.run(
             ["sh", "-euc", text], cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
             timeout=LIMIT, check=False,
         )  # fmt: skip
-        status, said = done.returncode, done.stdout + done.stderr
-    assert status == block.status, f"{block.id}\n{text}\n{said[-3000:]}"
-    assert PHRASE not in said
+        status, output = done.returncode, done.stdout + done.stderr
+    assert status == block.status, f"{block.id}\n{text}\n{output[-3000:]}"
+    assert PHRASE not in output
 
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
-def test_the_commands_of_the_page_do_what_it_says(page: Path, tmp_path: Path) -> None:
+def test_commands_of_page_have_the_documented_exit_code(page: Path, tmp_path: Path) -> None:
     reader = tmp_path / "reader"
     reader.mkdir()
-    with room(tmp_path) as (lab, env):
+    with documentation_lab(tmp_path) as (lab, env):
         if lab_of(page) == "cut":
-            cut(env)
+            kill_migration(env)
         if lab_of(page) == "dead":
             assert " stored " in tool(env, "offsite", "pull", "--host", "tscm-old")
             lab.power_off("old")
         marked = [block for block in blocks(page) if block.mark == "run"]
         assert marked
         for block in marked:
-            run(block, filled(block, lab, env), reader, env)
+            run(block, with_lab_names(block, lab, env), reader, env)
