@@ -1,4 +1,4 @@
-"""Pausing and resuming an appliance's updates: the scripts run here, on files of this machine."""
+"""Pausing and resuming the updates of an appliance: the scripts run on files of this machine."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def release(appliance: Appliance) -> None:
     cron_hold.release(appliance, appliance.paths.cron_entry)
 
 
-def test_an_entry_is_moved_away_and_back_as_it_was(old: Appliance, tmp_path: Path) -> None:
+def test_hold_moves_the_entry_aside_and_release_restores_it(old: Appliance, tmp_path: Path) -> None:
     assert state(old) == Hold(in_place=True, aside=False)
     before = entry(tmp_path).stat()
     hold(old)
@@ -66,13 +66,13 @@ def test_an_entry_is_moved_away_and_back_as_it_was(old: Appliance, tmp_path: Pat
     assert state(old) == Hold(in_place=True, aside=False)
     after = entry(tmp_path).stat()
     assert (after.st_mode, after.st_mtime, after.st_uid) == (before.st_mode, before.st_mtime, before.st_uid)
-    assert not (tmp_path / "hold").exists(), "nothing of ours stays"
+    assert not (tmp_path / "hold").exists(), "no file of ours is left"
     assert [path.name for path in (tmp_path / "cron.d").iterdir()] == ["multidevice-core"], (
         "cron reads every file there"
     )
 
 
-def test_both_can_be_repeated(old: Appliance, tmp_path: Path) -> None:
+def test_hold_and_release_can_be_repeated(old: Appliance, tmp_path: Path) -> None:
     hold(old)
     hold(old)
     assert aside(tmp_path).read_text(encoding="utf-8") == TEXT
@@ -81,7 +81,7 @@ def test_both_can_be_repeated(old: Appliance, tmp_path: Path) -> None:
     assert entry(tmp_path).read_text(encoding="utf-8") == TEXT
 
 
-def test_an_entry_that_was_laid_back_the_same_is_removed(old: Appliance, tmp_path: Path) -> None:
+def test_identical_entry_created_again_is_removed(old: Appliance, tmp_path: Path) -> None:
     hold(old)
     entry(tmp_path).write_text(TEXT, encoding="utf-8")
     assert state(old) == Hold(in_place=True, aside=True)
@@ -91,12 +91,12 @@ def test_an_entry_that_was_laid_back_the_same_is_removed(old: Appliance, tmp_pat
     assert [path.name for path in aside(tmp_path).parent.iterdir()] == ["multidevice-core"]
 
 
-def test_an_entry_that_was_laid_back_otherwise_is_kept_beside_the_first(old: Appliance, tmp_path: Path) -> None:
+def test_different_entry_created_again_is_kept_beside_the_first(old: Appliance, tmp_path: Path) -> None:
     hold(old)
     entry(tmp_path).write_text("another\n", encoding="utf-8")
     hold(old)
     assert not entry(tmp_path).exists()
-    assert aside(tmp_path).read_text(encoding="utf-8") == TEXT, "what it was at first is what comes back"
+    assert aside(tmp_path).read_text(encoding="utf-8") == TEXT, "the first entry is the one to restore"
     assert (aside(tmp_path).parent / "multidevice-core.laid-back").read_text(encoding="utf-8") == "another\n"
     entry(tmp_path).write_text("once more\n", encoding="utf-8")
     release(old)
@@ -104,7 +104,7 @@ def test_an_entry_that_was_laid_back_otherwise_is_kept_beside_the_first(old: App
     assert (aside(tmp_path).parent / "multidevice-core.laid-back").read_text(encoding="utf-8") == "once more\n"
 
 
-def test_a_copy_that_was_cut_short_is_made_again(old: Appliance, tmp_path: Path) -> None:
+def test_incomplete_copy_of_the_entry_is_replaced(old: Appliance, tmp_path: Path) -> None:
     aside(tmp_path).parent.mkdir(parents=True)
     aside(tmp_path).with_name("multidevice-core.part").write_text("half", encoding="utf-8")
     hold(old)
@@ -112,7 +112,7 @@ def test_a_copy_that_was_cut_short_is_made_again(old: Appliance, tmp_path: Path)
     assert not entry(tmp_path).exists()
 
 
-def test_an_appliance_without_an_entry_has_nothing_to_put_back(old: Appliance, tmp_path: Path) -> None:
+def test_release_without_an_entry_is_an_error(old: Appliance, tmp_path: Path) -> None:
     entry(tmp_path).unlink()
     hold(old)
     assert state(old) == Hold(in_place=False, aside=False)
@@ -120,7 +120,7 @@ def test_an_appliance_without_an_entry_has_nothing_to_put_back(old: Appliance, t
         release(old)
 
 
-def test_a_state_that_cannot_be_seen_is_neither(tmp_path: Path) -> None:
+def test_unreadable_state_of_the_entry_is_an_error(tmp_path: Path) -> None:
     for said in ("", "yes\n", "yes\nmaybe\n", "yes\nno\nno\n"):
         shell = LocalShell(host_below(tmp_path, "tscm-old"), recorded={"in place?": said}, runs_here=False)
         with pytest.raises(ProcessesHidden):
@@ -129,7 +129,7 @@ def test_a_state_that_cannot_be_seen_is_neither(tmp_path: Path) -> None:
 
 @pytest.fixture
 def update(old: Appliance, tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
-    """Starts a process that counts as ts-update, under a name that nothing else on this machine has."""
+    """Yield a function that starts a process that counts as ts-update, with a name unique on this machine."""
     name = f"ts-update-{secrets.token_hex(6)}"
     old.moved(replace(old.host, paths=replace(old.paths, ts_update=name)), as_shell(LocalShell(old.host)))
     entry(tmp_path).write_text(f"* * * * * threatstop {name} --all\n", encoding="utf-8")
@@ -147,15 +147,13 @@ def update(old: Appliance, tmp_path: Path) -> Iterator[Callable[[], subprocess.P
         process.communicate()
 
 
-def test_a_drain_that_takes_too_long_names_what_still_runs(
-    old: Appliance, update: Callable[[], subprocess.Popen[bytes]]
-) -> None:
+def test_drain_timeout_names_the_running_update(old: Appliance, update: Callable[[], subprocess.Popen[bytes]]) -> None:
     running = update()
     with pytest.raises(DrainTimeout, match=f"pid {running.pid} "):
         cron_hold.drain(old, timeout=0.0)
 
 
-def test_a_drain_wants_two_quiet_looks_in_a_row_that_are_far_enough_apart(
+def test_drain_needs_two_consecutive_looks_without_an_update(
     old: Appliance, update: Callable[[], subprocess.Popen[bytes]]
 ) -> None:
     paused: list[float] = []
@@ -173,7 +171,7 @@ def test_a_drain_wants_two_quiet_looks_in_a_row_that_are_far_enough_apart(
 
 
 class Failing(LocalShell):
-    """Answers every command with one status and output, whatever the script is."""
+    """Answers every command with the same status and output."""
 
     def __init__(self, host: Any, status: int, stdout: str, stderr: str = "") -> None:
         super().__init__(host)
@@ -188,13 +186,13 @@ class Failing(LocalShell):
 @pytest.mark.parametrize(
     ("status", "stdout"), [(93, "yes\nno\n"), (1, "yes\nno\n"), (0, "yes\n"), (0, "yes\nno\nno\n"), (0, "yes\nso\n")]
 )
-def test_an_incomplete_answer_is_not_believed(tmp_path: Path, status: int, stdout: str) -> None:
+def test_incomplete_answer_about_the_entry_is_an_error(tmp_path: Path, status: int, stdout: str) -> None:
     shell = Failing(host_below(tmp_path, "tscm-old"), status, stdout, "ls: permission denied")
     with pytest.raises(ProcessesHidden, match="permission denied"):
         state(appliance_of(shell))
 
 
-def test_a_long_error_output_is_shown_in_part(tmp_path: Path) -> None:
+def test_long_error_output_is_shortened(tmp_path: Path) -> None:
     shell = Failing(host_below(tmp_path, "tscm-old"), 93, "", "x" * 1000 + " the end")
     with pytest.raises(ProcessesHidden) as raised:
         state(appliance_of(shell))
@@ -202,7 +200,7 @@ def test_a_long_error_output_is_shown_in_part(tmp_path: Path) -> None:
     assert "the end" in str(raised.value)
 
 
-def test_the_states_of_three_entries_are_in_their_order(old: Appliance, tmp_path: Path) -> None:
+def test_states_are_in_the_order_of_the_entries(old: Appliance, tmp_path: Path) -> None:
     entries = [old.paths.cron_entry, *(str(tmp_path / "cron.d" / name) for name in ("second", "third"))]
     (tmp_path / "cron.d" / "third").write_text(TEXT, encoding="utf-8")
     hold(old)
@@ -211,19 +209,19 @@ def test_the_states_of_three_entries_are_in_their_order(old: Appliance, tmp_path
 
 
 @pytest.mark.parametrize(("in_place", "aside", "held"), [(0, 0, False), (1, 0, False), (1, 1, False), (0, 1, True)])
-def test_updates_are_paused_only_where_the_entry_is_aside_and_not_in_place(
+def test_updates_are_paused_only_if_the_entry_is_aside_and_not_in_place(
     in_place: int, aside: int, *, held: bool
 ) -> None:
     assert Hold(bool(in_place), bool(aside)).paused is held
 
 
-def test_an_entry_that_cannot_be_restored_is_an_error_that_says_why(tmp_path: Path) -> None:
+def test_entry_that_cannot_be_restored_is_an_error_with_the_reason(tmp_path: Path) -> None:
     shell = Failing(host_below(tmp_path, "tscm-old"), 1, "", "cp: No space left on device")
     with pytest.raises(ApplianceError, match=r"multidevice-core could not be restored: cp: No space left"):
         release(appliance_of(shell))
 
 
-def test_the_entry_is_read_and_moved_as_root(old: Appliance) -> None:
+def test_entry_is_read_and_moved_as_root(old: Appliance) -> None:
     shell = old.shell
     assert isinstance(shell, LocalShell)
     state(old)
@@ -233,7 +231,7 @@ def test_the_entry_is_read_and_moved_as_root(old: Appliance) -> None:
     assert len(shell.displays) == 3
 
 
-def test_an_entry_is_written_once(tmp_path: Path) -> None:
+def test_install_does_not_rewrite_identical_content(tmp_path: Path) -> None:
     (tmp_path / "cron.d").mkdir()
     shell = LocalShell(host_below(tmp_path, "tscm-old"))
     appliance, place = appliance_of(shell), entry(tmp_path)
@@ -246,7 +244,7 @@ def test_an_entry_is_written_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="chown to root wants root")
-def test_a_new_content_replaces_an_entry(old: Appliance, tmp_path: Path) -> None:
+def test_install_replaces_other_content(old: Appliance, tmp_path: Path) -> None:
     cron_hold.install(old, old.paths.cron_entry, "other\n")
     assert entry(tmp_path).read_text(encoding="utf-8") == "other\n"
     assert entry(tmp_path).stat().st_mode & 0o777 == 0o644

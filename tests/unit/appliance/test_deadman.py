@@ -1,4 +1,4 @@
-"""The timer of an isolated appliance uses the programs that its caller's PATH names first."""
+"""The timer of an isolated appliance uses the programs that come first in the PATH of its caller."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ SCRIPT = Path(isolation.__file__).with_name("deadman.sh")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the timer is a POSIX script")
-def test_the_embedded_appliances_own_programs_come_before_the_machines(tmp_path: Path) -> None:
-    """Else an embedded appliance that is isolated would take the workstation itself off its network."""
+def test_timer_uses_programs_of_the_embedded_appliance_first(tmp_path: Path) -> None:
+    """Otherwise, isolating an embedded appliance would take the workstation off its network."""
     programs, folder = tmp_path / "programs", tmp_path / "folder"
     programs.mkdir()
     folder.mkdir()
-    # It shows no address, so that the timer cannot be armed; the interface does not exist on any machine.
+    # The stub shows no address, so that the timer does not start; the interface exists on no machine.
     stub = programs / "ip"
     stub.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/called\n')
     stub.chmod(0o755)

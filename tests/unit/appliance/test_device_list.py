@@ -1,4 +1,4 @@
-"""The names in what `tsadmin list` prints, in the vendor's manner and in others."""
+"""Reading device names from the output of `tsadmin list`, in the vendor's format and in others."""
 
 from __future__ import annotations
 
@@ -79,12 +79,12 @@ TABLES = {
 
 
 @pytest.mark.parametrize("text", TABLES.values(), ids=TABLES.keys())
-def test_the_names_of_the_devices_and_nothing_else_are_read(text: str) -> None:
+def test_only_device_names_are_read_from_a_list(text: str) -> None:
     assert device_list.read(text) == NAMES
     assert device_list.read(text, {*NAMES, "log4perl", "System", "type"}) == NAMES
 
 
-def test_labels_with_blanks_are_kept_together_for_a_person_to_read_and_are_no_names() -> None:
+def test_type_label_with_spaces_is_not_a_device_name() -> None:
     assert device_list.read("Palo Alto Networks dc-pan\n") == ("dc-pan",)
     assert device_discovery.in_text("Restoring 'Palo Alto Networks' device dc-pan", {"Networks", "dc-pan"}) == (
         "dc-pan",
@@ -107,7 +107,7 @@ def test_labels_with_blanks_are_kept_together_for_a_person_to_read_and_are_no_na
         VENDOR.format(first="System", second="Kind", third="Portal key") + "0 device(s)\n",
     ],
 )
-def test_no_devices_are_none_and_not_unknown(text: str) -> None:
+def test_list_without_devices_is_empty(text: str) -> None:
     assert device_list.read(text) == ()
 
 
@@ -122,15 +122,15 @@ def test_no_devices_are_none_and_not_unknown(text: str) -> None:
         "timed out\n",
         "panic at /opt/threatstop/bin/tsadmin line 3.\n",
         "Usage: tsadmin [add|backup|configure|network|restore|update|version]\n",
-        "[INFO ] : edge-asa (Cisco ASA)\n[INFO ] : dc-pan (Palo Alto Networks)\n",  # log lines: not surely a list
-        "Device\n------\nJuniper SRX 300\n",  # a label that is not known: which word is the name?
+        "[INFO ] : edge-asa (Cisco ASA)\n[INFO ] : dc-pan (Palo Alto Networks)\n",  # log lines may be no list
+        "Device\n------\nJuniper SRX 300\n",  # with an unknown label, the name cannot be recognized
     ],
 )
-def test_what_is_not_understood_is_unknown_and_not_none(text: str) -> None:
+def test_output_that_is_not_understood_is_unknown(text: str) -> None:
     assert device_list.read(text) is None
 
 
-def test_log_lines_are_read_where_the_etc_folder_knows_the_names() -> None:
+def test_log_lines_are_read_if_the_etc_folder_has_the_names() -> None:
     text = "[INFO ] : edge-asa (Cisco ASA)\n[INFO ] : dc-pan (Palo Alto Networks)\n"
     assert device_list.read(text, {"edge-asa", "dc-pan", "log4perl"}) == ("edge-asa", "dc-pan")
 
@@ -138,11 +138,11 @@ def test_log_lines_are_read_where_the_etc_folder_knows_the_names() -> None:
 @pytest.mark.parametrize(
     "name", ["error-fw", "fw-error", "denied.example", "info-desk", "debug1", "ok-corral", "warn.edge"]
 )
-def test_a_name_that_begins_like_a_log_level_is_kept(name: str) -> None:
+def test_name_that_starts_like_a_log_level_is_read(name: str) -> None:
     assert device_list.read(f"{name}\n") == (name,)
 
 
-def test_files_beside_the_devices_are_no_devices() -> None:
+def test_other_files_beside_the_devices_are_ignored() -> None:
     files = (
         "edge-asa.conf",
         "dc-pan.conf",
@@ -159,7 +159,7 @@ def test_files_beside_the_devices_are_no_devices() -> None:
 
 
 @pytest.mark.parametrize("family", ["pan", "auto", "bind", "bind9", "asa_rest", "asa-rest-api", "webauto"])
-def test_a_folder_of_a_type_holds_devices(family: str) -> None:
+def test_folder_named_after_a_device_type_contains_devices(family: str) -> None:
     assert device_discovery.appeared((), (f"devices/{family}/one.conf", f"devices/{family}/two.conf")) == ("one", "two")
     assert device_discovery.appeared((), (f"devices/{family}/one.conf", "devices/asa/two.conf")) == ("one", "two")
 
@@ -193,15 +193,15 @@ THREE_COLUMNS = """Module               Version    Released
         ("[ERROR] : 2 problems\n", ()),
     ],
 )
-def test_versions_of_modules_are_read_from_tables_lines_and_a_bare_number(
+def test_module_versions_are_read_from_tables_lines_and_a_number(
     text: str, versions: tuple[tuple[str, str], ...]
 ) -> None:
     assert parsers.versions(text, Paths())["versions"] == versions
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "running"),
     [("named\n", True), ("/usr/sbin/named\n", True), ("", False), ("/usr/sbin/named-checkconf\n", False)],
 )
-def test_named_is_seen_running_or_installed(text: str, found: bool) -> None:  # noqa: FBT001
-    assert parsers.named(text, Paths()) == {"named": found}
+def test_running_or_installed_named_is_detected(text: str, running: bool) -> None:  # noqa: FBT001
+    assert parsers.named(text, Paths()) == {"named": running}

@@ -1,4 +1,4 @@
-"""When the second look is due, and how the drain waits for updates that run; on lists of processes made up here."""
+"""The time of the second look, and how the drain waits for running updates; with simulated process lists."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("second", [0.0, 0.5, 10.0, 30.0, 54.9, 60.0, 114.9])
-def test_far_from_the_next_minute_three_seconds_are_enough(second: float) -> None:
+def test_second_look_comes_after_three_seconds_far_from_the_next_minute(second: float) -> None:
     assert second_look_after(1_700_000_040 + second) == 3.0
 
 
 @pytest.mark.parametrize("second", [55.0, 57.5, 59.0, 59.99, 115.0, 119.0])
-def test_near_the_next_minute_the_second_look_is_past_it(second: float) -> None:
+def test_second_look_comes_after_the_next_minute_when_it_is_near(second: float) -> None:
     held_at = 1_700_000_040 + second
     wait = second_look_after(held_at)
     assert wait >= LOOKS_APART
@@ -34,7 +34,7 @@ def test_near_the_next_minute_the_second_look_is_past_it(second: float) -> None:
 
 
 class Updating(LocalShell):
-    """An appliance with so many running updates at each look; with the last number from then on."""
+    """Simulates an appliance with the given number of running updates at each look; the last number repeats."""
 
     def __init__(self, *running: int, in_place: str = "no", aside: str = "yes") -> None:
         super().__init__(Host("tscm-old", "127.0.0.43"))
@@ -68,7 +68,7 @@ class Updating(LocalShell):
 
 
 @pytest.mark.parametrize(("in_place", "aside"), [("yes", "no"), ("no", "yes")])
-def test_a_look_shows_the_entry_what_it_starts_and_what_runs(in_place: str, aside: str) -> None:
+def test_look_returns_the_entry_its_programs_and_the_running_updates(in_place: str, aside: str) -> None:
     seen = cron_hold.look(Updating(2, in_place=in_place, aside=aside).appliance())
     assert seen.hold == Hold(in_place=in_place == "yes", aside=aside == "yes")
     assert seen.programs == {"ts-update", "ts-update-all"}
@@ -76,24 +76,24 @@ def test_a_look_shows_the_entry_what_it_starts_and_what_runs(in_place: str, asid
 
 
 @pytest.mark.parametrize("printed", ["", "yes\n", "yes\nmaybe\ntext\n", "no no\nyes\ntext\n"])
-def test_a_look_that_does_not_say_where_the_entry_is_refuses(printed: str) -> None:
+def test_look_without_the_place_of_the_entry_is_an_error(printed: str) -> None:
     shell = Updating(0)
     shell.entry = printed
     with pytest.raises(ProcessesHidden, match="multidevice-core is in place"):
         cron_hold.look(shell.appliance())
 
 
-def test_two_looks_in_a_row_have_to_see_no_update() -> None:
+def test_drain_ends_after_two_consecutive_looks_without_an_update() -> None:
     shell = Updating(1, 0, 2, 0, 0, 1)
     assert shell.drain(3600.0).running == ()
     assert shell.looks == 5
     assert [0.5 <= pause <= 1.5 for pause in shell.slept] == [True, False, True, False]
 
 
-def test_the_timeout_covers_the_complete_drain() -> None:
+def test_timeout_covers_the_complete_drain() -> None:
     shell = Updating(0)
     shell.drain(LOOKS_APART)
-    assert shell.looks == 2, "the second look is at the very end"
+    assert shell.looks == 2, "the second look is at the end of the timeout"
     with pytest.raises(DrainTimeout, match="none seen at the last check"):
         Updating(0).drain(LOOKS_APART - 0.1)
     shell = Updating(1)
@@ -102,7 +102,7 @@ def test_the_timeout_covers_the_complete_drain() -> None:
     assert 50.0 <= sum(shell.slept) <= 60.0
 
 
-def test_the_error_shows_the_beginning_of_each_command_that_still_runs() -> None:
+def test_drain_timeout_shows_the_beginning_of_each_running_command() -> None:
     with pytest.raises(DrainTimeout) as raised:
         Updating(2).drain(5.0)
     first, second = raised.value.processes
@@ -112,7 +112,7 @@ def test_the_error_shows_the_beginning_of_each_command_that_still_runs() -> None
     assert raised.value.seconds == 5.0
 
 
-def test_the_events_show_what_the_drain_waits_for() -> None:
+def test_drain_events_show_the_running_updates() -> None:
     shell = Updating(2, 1, 0)
     shell.drain(600.0)
     shown = [event for event in shell.events if isinstance(event, Waiting)]

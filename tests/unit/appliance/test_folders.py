@@ -1,4 +1,4 @@
-"""Listing archives by the real shells, with tools that lack what GNU's have, in folders that cannot be read."""
+"""Listing archives with real shells, with tools that lack GNU options, and in unreadable folders."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WHEN = datetime(2026, 1, 2, 3, 4, 20, tzinfo=UTC).timestamp()
 @pytest.fixture
 def backup(tmp_path: Path) -> Path:
     if os.name == "nt":
-        pytest.skip("the listing is a POSIX script, and names hold no line breaks there")
+        pytest.skip("the listing is a POSIX script, and file names on Windows cannot contain line breaks")
     folder = tmp_path / "back up's"
     folder.mkdir()
     for name in (NAME, OTHER):
@@ -42,7 +42,7 @@ def backup(tmp_path: Path) -> Path:
     return folder
 
 
-def look(
+def list_folder(
     folder: Path, home: Path, *, shell: str = "sh", path: str = "", prefix: tuple[str, ...] = ()
 ) -> archives.FolderListing:
     env = {"HOME": str(home), "PATH": path or os.environ["PATH"], "LC_ALL": "C"}
@@ -63,7 +63,9 @@ SHELLS = [name for name in ("sh", "dash", "bash", "busybox") if shutil.which(nam
 
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize("tools", ["GNU", "no stat", "stat without -c", "no find"])
-def test_every_shell_and_set_of_tools_lists_the_same(backup: Path, tmp_path: Path, shell: str, tools: str) -> None:
+def test_listing_is_the_same_with_every_shell_and_set_of_tools(
+    backup: Path, tmp_path: Path, shell: str, tools: str
+) -> None:
     path = ""
     if tools != "GNU":
         shim = tmp_path / "bin"
@@ -74,46 +76,46 @@ def test_every_shell_and_set_of_tools_lists_the_same(backup: Path, tmp_path: Pat
             (shim / "stat").write_text("#!/bin/sh\necho 'stat: invalid option -- c' >&2\nexit 1\n")
             (shim / "stat").chmod(0o755)
         path = str(shim)
-    found = look(backup, tmp_path / "home", shell=str(shutil.which(shell)), path=path)
-    assert {(a.name, a.size, a.folder) for a in found.archives} == {(n, 10, str(backup)) for n in (NAME, OTHER)}
-    assert [link.rpartition("/")[2] for link in found.links] == ["threatstop_latest.tsbak.gpg"]
-    assert (found.missing, found.unseen) == (False, "")
+    listing = list_folder(backup, tmp_path / "home", shell=str(shutil.which(shell)), path=path)
+    assert {(a.name, a.size, a.folder) for a in listing.archives} == {(n, 10, str(backup)) for n in (NAME, OTHER)}
+    assert [link.rpartition("/")[2] for link in listing.links] == ["threatstop_latest.tsbak.gpg"]
+    assert (listing.missing, listing.unseen) == (False, "")
 
 
-def test_a_folder_that_is_missing_or_cannot_be_read_is_not_an_empty_one(backup: Path, tmp_path: Path) -> None:
+def test_missing_or_unreadable_folder_is_not_an_empty_folder(backup: Path, tmp_path: Path) -> None:
     empty = tmp_path / "home"
-    assert look(empty, empty) == archives.FolderListing()
-    missing = look(tmp_path / "none", empty)
+    assert list_folder(empty, empty) == archives.FolderListing()
+    missing = list_folder(tmp_path / "none", empty)
     assert (missing.missing, missing.unseen) == (True, "")
     file = tmp_path / "file"
     file.write_text("")
-    assert look(file, empty).unseen
+    assert list_folder(file, empty).unseen
     (tmp_path / "loop").symlink_to("loop")
-    assert look(tmp_path / "loop", empty).unseen
+    assert list_folder(tmp_path / "loop", empty).unseen
 
 
 @pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
 @pytest.mark.parametrize("mode", [0o000, 0o100, 0o400, 0o200])
 @pytest.mark.parametrize("which", ["backup", "home"])
-def test_what_the_login_may_not_read_is_told(backup: Path, tmp_path: Path, mode: int, which: str) -> None:
+def test_folder_without_read_permission_is_reported(backup: Path, tmp_path: Path, mode: int, which: str) -> None:
     home = tmp_path / "home"
     closed = backup if which == "backup" else home
     closed.chmod(mode)
     try:
-        found = look(backup, home, prefix=UNPRIVILEGED)
+        listing = list_folder(backup, home, prefix=UNPRIVILEGED)
     finally:
         closed.chmod(0o755)
-    assert "denied" in found.unseen, found
+    assert "denied" in listing.unseen, listing
 
 
 @pytest.mark.parametrize(
     "text", ["", "@end\tbackup\t\n", "zsh: no such thing\n", "@file\t81a4\t1\t1\t/x\n@end\thome\t\n"]
 )
-def test_a_listing_that_was_cut_off_is_none(text: str) -> None:
+def test_incomplete_listing_is_reported(text: str) -> None:
     assert archives.parse_listing(text).unseen == "the listing did not reach its end"
 
 
-def test_what_no_archive_can_be_is_left_out() -> None:
+def test_rows_that_cannot_be_archives_are_ignored() -> None:
     lines = [
         f"@file\t81a4\t²\t1\t/b/{NAME}",
         f"@file\t81a4\t{'9' * 400}\t1\t/b/{NAME}",
@@ -125,12 +127,12 @@ def test_what_no_archive_can_be_is_left_out() -> None:
         "@end\tbackup\t",
         "@end\thome\tmissing",
     ]
-    found = archives.parse_listing("\n".join(lines))
-    assert [(a.name, a.size) for a in found.archives] == [(OTHER, 7)]
-    assert found.unseen == ""
+    listing = archives.parse_listing("\n".join(lines))
+    assert [(a.name, a.size) for a in listing.archives] == [(OTHER, 7)]
+    assert listing.unseen == ""
 
 
-# ---------------------------------------------------------------- the time of a name, and the time of its file
+# ---------------------------------------------------------------- the time in a name, and the time of its file
 
 
 def listed(zone: str, *files: tuple[str, datetime]) -> archives.FolderListing:
@@ -158,39 +160,41 @@ def utc(text: str) -> datetime:
         ("+0000", "2026-03-01_03_00_00", "2026-04-20 10:42", "2026-03-01 03:00", None),
     ],
 )
-def test_the_zone_of_names_is_learned_from_their_files(
+def test_time_zone_of_names_is_derived_from_file_times(
     zone: str, name: str, file: str, taken: str, hours: float | None
 ) -> None:
-    found = listed(zone, (name, utc(file)))
-    assert [when(archive) for archive in found.archives] == [utc(taken)]
-    assert found.offset == (None if hours is None else timedelta(hours=hours))
+    listing = listed(zone, (name, utc(file)))
+    assert [when(archive) for archive in listing.archives] == [utc(taken)]
+    assert listing.offset == (None if hours is None else timedelta(hours=hours))
 
 
-def test_one_that_was_copied_goes_by_what_the_others_show() -> None:
-    found = listed(
+def test_copied_archive_gets_the_time_zone_of_the_others() -> None:
+    listing = listed(
         "+0900",
         ("2026-03-01_12_00_00", utc("2026-03-01 03:01")),
         ("2026-02-28_12_00_00", utc("2026-03-05 11:11")),
         ("2026-03-02_12_00_00", utc("2026-03-02 03:01")),
     )
-    assert sorted(when(a) for a in found.archives) == [utc(f"2026-{day} 03:00") for day in ("02-28", "03-01", "03-02")]
+    assert sorted(when(a) for a in listing.archives) == [
+        utc(f"2026-{day} 03:00") for day in ("02-28", "03-01", "03-02")
+    ]
 
 
 @pytest.mark.parametrize("west", [3.5, 8])  # St. John's, Los Angeles; the login itself is in UTC
-def test_summer_time_does_not_hide_a_zone_in_the_west(west: float) -> None:
+def test_western_time_zone_is_detected_in_summer_time(west: float) -> None:
     made = {utc("2026-07-01 12:00"): west - 1, utc("2026-12-01 12:00"): west, utc("2026-12-02 12:00"): west}
     names = {f"{at - timedelta(hours=behind):%Y-%m-%d_%H_%M_%S}": at for at, behind in made.items()}
-    found = listed("+0000", *((name, at + timedelta(minutes=2)) for name, at in names.items()))
-    assert [when(archive) for archive in found.archives] == list(made)
-    assert found.offset == -timedelta(hours=west)
+    listing = listed("+0000", *((name, at + timedelta(minutes=2)) for name, at in names.items()))
+    assert [when(archive) for archive in listing.archives] == list(made)
+    assert listing.offset == -timedelta(hours=west)
 
 
-def test_in_the_repeated_hour_the_later_one_is_the_newest() -> None:
-    found = listed(
+def test_later_archive_in_the_repeated_hour_is_the_newest() -> None:
+    listing = listed(
         "+0100",
         ("2026-10-25_02_30_00", utc("2026-10-25 00:31")),  # summer time
         ("2026-10-25_02_10_00", utc("2026-10-25 01:11")),  # the hour again
     )
-    last = newest(found.archives)
+    last = newest(listing.archives)
     assert last
     assert last.name == "threatstop_backup_2026-10-25_02_10_00.tsbak"

@@ -1,4 +1,4 @@
-"""The cron entry of the updates: moved aside, restored, and never lost; by this machine's own sh."""
+"""The cron entry of the updates is moved aside and restored, and is never lost; with sh of this machine."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def old(tmp_path: Path) -> Appliance:
     return appliance_of(LocalShell(host_below(tmp_path, "tscm-old")))
 
 
-def test_an_entry_is_moved_aside_and_restored_as_it_was(old: Appliance, tmp_path: Path) -> None:
+def test_entry_is_moved_aside_and_restored_unchanged(old: Appliance, tmp_path: Path) -> None:
     entry, place = old.paths.cron_entry, tmp_path / "cron.d/multidevice-core"
     assert cron_hold.aside(old, entry) == f"{tmp_path}/hold/held/multidevice-core"
     assert not cron_hold.state(old, entry).paused
@@ -45,7 +45,7 @@ def test_an_entry_is_moved_aside_and_restored_as_it_was(old: Appliance, tmp_path
     assert not (tmp_path / "hold").exists()
 
 
-def test_an_entry_that_a_package_has_created_again_is_kept_beside_the_first(old: Appliance, tmp_path: Path) -> None:
+def test_entry_created_again_by_a_package_is_kept_beside_the_first(old: Appliance, tmp_path: Path) -> None:
     entry, place = old.paths.cron_entry, tmp_path / "cron.d/multidevice-core"
     cron_hold.hold(old, entry)
     place.write_text("another\n")
@@ -57,13 +57,13 @@ def test_an_entry_that_a_package_has_created_again_is_kept_beside_the_first(old:
     assert place.read_text() == TEXT
 
 
-def test_an_entry_that_is_nowhere_cannot_be_restored(old: Appliance, tmp_path: Path) -> None:
+def test_missing_entry_cannot_be_restored(old: Appliance, tmp_path: Path) -> None:
     (tmp_path / "cron.d/multidevice-core").unlink()
     with pytest.raises(ApplianceError, match="nothing to restore"):
         cron_hold.release(old, old.paths.cron_entry)
 
 
-def test_several_entries_are_seen_with_one_command(old: Appliance, tmp_path: Path) -> None:
+def test_several_entries_are_read_with_one_command(old: Appliance, tmp_path: Path) -> None:
     updates, backups = old.paths.cron_entry, f"{tmp_path}/cron.d/tscm_backup"
     (tmp_path / "cron.d/tscm_backup").write_text(TEXT)
     cron_hold.hold(old, updates)
@@ -76,7 +76,7 @@ def test_several_entries_are_seen_with_one_command(old: Appliance, tmp_path: Pat
 
 
 @pytest.mark.parametrize("output", ["", "yes", "yes no yes", "yes perhaps", "no such thing"])
-def test_a_state_that_cannot_be_read_is_not_guessed(tmp_path: Path, output: str) -> None:
+def test_unreadable_state_is_an_error(tmp_path: Path, output: str) -> None:
     old = appliance_of(LocalShell(host_below(tmp_path, "tscm-old"), recorded={"in place?": output}))
     with pytest.raises(ProcessesHidden):
         cron_hold.state(old, old.paths.cron_entry)
@@ -89,7 +89,7 @@ def look(old: Appliance) -> cron_hold.Look:
         pytest.skip(str(error))
 
 
-def test_what_the_entry_starts_is_read_in_place_and_aside(old: Appliance, tmp_path: Path) -> None:
+def test_programs_of_the_entry_are_read_in_place_and_aside(old: Appliance, tmp_path: Path) -> None:
     wrapper = TEXT.replace("ts-update", "/usr/local/bin/ts-update-wrapper")
     (tmp_path / "cron.d/multidevice-core").write_text(wrapper)
     before = look(old)
@@ -101,14 +101,14 @@ def test_what_the_entry_starts_is_read_in_place_and_aside(old: Appliance, tmp_pa
     assert "ts-update-wrapper" in before.programs
 
 
-def test_what_the_entry_starts_is_not_guessed(old: Appliance, tmp_path: Path) -> None:
+def test_unreadable_entry_is_an_error_of_the_look(old: Appliance, tmp_path: Path) -> None:
     (tmp_path / "cron.d/multidevice-core").unlink()
     (tmp_path / "cron.d/multidevice-core").mkdir()
     with pytest.raises((ProcessesHidden, CommandFailed)):
         cron_hold.look(old)
 
 
-def test_the_drain_waits_for_an_update_that_runs_and_looks_twice_after_it(tmp_path: Path) -> None:
+def test_drain_waits_for_a_running_update_and_looks_twice_after_it(tmp_path: Path) -> None:
     program = tmp_path / f"ts-update-{secrets.token_hex(6)}"  # other tests may run on this machine
     program.write_text("read line\n")
     host = host_below(tmp_path, "tscm-old")
@@ -132,8 +132,8 @@ def test_the_drain_waits_for_an_update_that_runs_and_looks_twice_after_it(tmp_pa
             cron_hold.drain(old, timeout=0.5, sleep=sleep, monotonic=lambda: now[0])
         assert waits == []
         cron_hold.drain(old, timeout=600, sleep=sleep, monotonic=lambda: now[0])
-    assert len(waits) == 3, "twice while it ran, and once between two looks that saw none"
+    assert len(waits) == 3, "two waits for the update, and one between the two looks after it"
     assert waits[2] >= cron_hold.LOOKS_APART
     waits.clear()
     cron_hold.drain(old, timeout=600, sleep=sleep, monotonic=lambda: now[0])
-    assert len(waits) == 1, "two looks, also where nothing runs"
+    assert len(waits) == 1, "two looks, also if no update runs"

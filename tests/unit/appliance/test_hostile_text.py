@@ -1,4 +1,4 @@
-"""Text of an appliance that is made to stumble over: no parser raises, and no number is what it is not."""
+"""Hostile text of an appliance: no parser raises an error, and only ASCII digits are numbers."""
 
 from __future__ import annotations
 
@@ -23,42 +23,46 @@ SHAPES = (
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("text", NUMBERS, ids=lambda text: text[:8])
-def test_no_parser_stumbles_over_a_number(shape: str, text: str) -> None:
-    told = shape.replace("{0}", text)
+def test_parsers_accept_hostile_numbers_without_an_error(shape: str, text: str) -> None:
+    output = shape.replace("{0}", text)
     for fact in FACTS:
-        fact.parser(told, Paths())
-    assert all(process.pid >= 0 for process in processes.parse_ps(told))
-    processes.judge(told, "token")
-    archives.parse_listing(told)
+        fact.parser(output, Paths())
+    assert all(process.pid >= 0 for process in processes.parse_ps(output))
+    processes.judge(output, "token")
+    archives.parse_listing(output)
     network_config.settings(
-        {"etc/network/interfaces": told, "etc/netplan/x.yaml": told, "etc/sysconfig/network-scripts/ifcfg-x": told}
+        {
+            "etc/network/interfaces": output,
+            "etc/netplan/x.yaml": output,
+            "etc/sysconfig/network-scripts/ifcfg-x": output,
+        }
     )
-    parsers.version_key(told)
-    sections(f"m a\n{told}\nm = {text}", "m")
+    parsers.version_key(output)
+    sections(f"m a\n{output}\nm = {text}", "m")
     assert (
         ApplianceLock.parse(f'{{"run":"","role":"","owner":"","workstation":"","since":"","pid":{text}}}') is not None
     )
 
 
-def test_a_mark_may_be_nested_as_deep_as_it_likes() -> None:
+def test_deeply_nested_lock_file_is_read_as_empty() -> None:
     assert ApplianceLock.parse("[" * 100_000) == ApplianceLock()
 
 
 @pytest.mark.parametrize("text", NUMBERS, ids=lambda text: text[:8])
-def test_a_number_has_ascii_digits_only(text: str) -> None:
+def test_number_has_only_ascii_digits(text: str) -> None:
     assert number(text) is None
     assert number("0123") == 123
 
 
 @pytest.mark.parametrize("when", [("25", "99"), ("²", "3"), ("9" * 5000, "1")])
-def test_an_hour_that_is_none_gets_no_time_behind_it(when: tuple[str, str]) -> None:
+def test_purge_time_after_an_invalid_hour_is_the_default(when: tuple[str, str]) -> None:
     assert backup_schedule._later(*when) == "59 0 * * *"
 
 
-def test_names_at_the_ends_of_time_are_read() -> None:
+def test_names_with_the_first_and_last_date_are_read() -> None:
     ends = [f"threatstop_backup_{day}_0{hour}_00_00.tsbak" for day in ("0001-01-01", "9999-12-31") for hour in (0, 9)]
-    found = names.corrected(
+    corrected = names.corrected(
         [("threatstop_backup_2024-05-01_12_00_00.tsbak", 1714521600.0)] * 5 + [(n, 0.0) for n in ends]
     )
-    assert {taken.timestamp() for taken in found.taken[:5]} == {1714521600.0}
-    assert len(found.taken) == 5 + len(ends)
+    assert {taken.timestamp() for taken in corrected.taken[:5]} == {1714521600.0}
+    assert len(corrected.taken) == 5 + len(ends)

@@ -1,4 +1,4 @@
-"""A list of processes counts only with the proof that nothing is missing from it."""
+"""A process list is accepted only if its evidence shows that no process is missing."""
 
 from __future__ import annotations
 
@@ -25,24 +25,28 @@ def output(
     return f"{evidence}listing\n{rows}{end}"
 
 
-def test_a_complete_list_is_believed() -> None:
-    found, why = judge(output(), TOKEN)
+def test_complete_list_is_accepted() -> None:
+    listing, why = judge(output(), TOKEN)
     assert why == ""
-    assert found is not None
-    assert (found.clock, found.own, [process.pid for process in found.processes]) == (1700000000.25, 77, [1, 40, 77])
+    assert listing is not None
+    assert (listing.clock, listing.own, [process.pid for process in listing.processes]) == (
+        1700000000.25,
+        77,
+        [1, 40, 77],
+    )
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        output(mount="rw,hidepid=invisible"),  # root may see through it
+        output(mount="rw,hidepid=invisible"),  # does not hide processes from root
         output(mount="rw,gid=30,hidepid=2", rights=LESS.replace("0 ", "0 30 ")),
         output(ROWS.replace("/sbin/init", "sshd -D").replace("cron -f", "busybox crond -f")),
         output(ROWS.replace("/usr/sbin/cron", "tail"), space="4026531836"),
-        output(top="0"),  # a login that was brought into the namespace from outside
+        output(top="0"),  # a login that entered the namespace from outside
     ],
 )
-def test_what_hides_nothing_from_root_is_believed(text: str) -> None:
+def test_list_is_accepted_when_nothing_is_hidden_from_root(text: str) -> None:
     assert judge(text, TOKEN)[0] is not None
 
 
@@ -65,7 +69,7 @@ def test_what_hides_nothing_from_root_is_believed(text: str) -> None:
         (output().replace("clock 1700000000.25", "clock "), "clock"),
     ],
 )
-def test_a_list_that_may_lack_something_is_not(text: str, why: str) -> None:
-    found, reason = judge(text, TOKEN)
-    assert found is None
+def test_list_that_may_be_incomplete_is_refused(text: str, why: str) -> None:
+    listing, reason = judge(text, TOKEN)
+    assert listing is None
     assert why in reason

@@ -1,4 +1,4 @@
-"""Archive names: the documented form and nothing else; the newest by the time in the name."""
+"""Archive names: only the documented form is accepted; the newest archive is chosen by the time in its name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tscm_migrate.archive.select import newest
 from tscm_migrate.model import Archive
 
 
-def test_the_time_in_a_name_is_utc() -> None:
+def test_time_in_a_name_is_utc() -> None:
     assert taken_at("threatstop_backup_2024-04-19_20_04_19.tsbak.gpg") == datetime(2024, 4, 19, 20, 4, 19, tzinfo=UTC)
 
 
@@ -30,16 +30,16 @@ def test_the_time_in_a_name_is_utc() -> None:
         "",
     ],
 )
-def test_any_other_name_is_refused(name: str) -> None:
+def test_name_of_another_form_is_refused(name: str) -> None:
     assert not acceptable(name)
 
 
 @given(st.text())
-def test_an_acceptable_name_is_safe_in_a_path(name: str) -> None:
+def test_acceptable_name_is_safe_in_a_path(name: str) -> None:
     assert not acceptable(name) or (name.isascii() and "/" not in name and not name.startswith("-"))
 
 
-def test_the_newest_is_chosen_by_name_not_by_position_or_suffix() -> None:
+def test_newest_is_chosen_by_the_time_in_the_name() -> None:
     def archive(day: str, end: str) -> Archive:
         return Archive(f"threatstop_backup_2024-04-{day}_20_04_19.tsbak{end}", "/b", 1)
 

@@ -1,4 +1,4 @@
-"""An archive may be packed in any way; what is whole opens, what is cut is found out. With real tar and gpg."""
+"""Archives in each compression format: a complete one opens, an incomplete one is detected. With real tar and gpg."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tscm_migrate.model import Archive, Host, Secret
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not shutil.which("gpg"), reason="no gpg")]
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not shutil.which("gpg"), reason="gpg is not installed")]
 
 
 @dataclass
 class Here:
-    """Runs what an appliance would run on this machine: its shell, its tar, its gpg."""
+    """Runs the commands for an appliance on this machine."""
 
     name: str = "here"
     paths: Any = Host("here", "127.0.0.1").paths
@@ -61,28 +61,28 @@ def pack(folder: Path, how: str, *, passphrase: str = "") -> Archive:
 
 
 @pytest.mark.parametrize("how", PACKINGS)
-@pytest.mark.parametrize("sealed", [False, True])
-def test_an_archive_opens_however_it_is_packed(tmp_path: Path, how: str, *, sealed: bool) -> None:
-    archive = pack(tmp_path, how, passphrase="pass word" if sealed else "")
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_archive_opens_in_each_compression_format(tmp_path: Path, how: str, *, encrypted: bool) -> None:
+    archive = pack(tmp_path, how, passphrase="pass word" if encrypted else "")
     proof = archives.prove(Here(), archive, Secret("pass word"))  # type: ignore[arg-type]
     assert proof.opened, proof.why_not
     assert "x/firewalls/fw1.json" in proof.members
 
 
 @pytest.mark.parametrize("how", PACKINGS)
-def test_a_plain_archive_that_is_cut_is_found_out(tmp_path: Path, how: str) -> None:
+def test_incomplete_plain_archive_is_detected(tmp_path: Path, how: str) -> None:
     archive = pack(tmp_path, how)
     path = tmp_path / archive.name
     path.write_bytes(path.read_bytes()[: archive.size // 2])
     assert not archives.prove(Here(), archive, None).opened  # type: ignore[arg-type]
 
 
-def test_a_wrong_passphrase_is_found_out(tmp_path: Path) -> None:
+def test_wrong_passphrase_is_detected(tmp_path: Path) -> None:
     archive = pack(tmp_path, "bz2", passphrase="right")
     assert not archives.prove(Here(), archive, Secret("wrong")).opened  # type: ignore[arg-type]
 
 
-def test_a_packing_that_nobody_knows_opens_with_a_remark(tmp_path: Path) -> None:
+def test_unknown_archive_format_opens_with_a_remark(tmp_path: Path) -> None:
     archive = Archive("threatstop_backup_2026-01-02_03_04_05.tsbak", str(tmp_path), 500)
     (tmp_path / archive.name).write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(494))
     proof = archives.prove(Here(), archive, None)  # type: ignore[arg-type]
@@ -90,7 +90,7 @@ def test_a_packing_that_nobody_knows_opens_with_a_remark(tmp_path: Path) -> None
     assert "tar" in proof.why_not
 
 
-def test_a_header_of_3_gb_is_refused_as_such_and_tells_nothing(tmp_path: Path) -> None:
+def test_archive_with_a_header_of_3_gb_is_refused(tmp_path: Path) -> None:
     head = tarfile.TarInfo("x")
     head.type, head.size = tarfile.XHDTYPE, 3 << 30
     engine = zlib.compressobj(9, wbits=31)
@@ -102,5 +102,5 @@ def test_a_header_of_3_gb_is_refused_as_such_and_tells_nothing(tmp_path: Path) -
     proof = archives.prove(Here(), archive, None)  # type: ignore[arg-type]
     assert not proof.opened
     assert proof.why_not.startswith("archive refused: ")
-    with pytest.raises(ArchiveRefused, match="memory"):  # "nothing in it tells whose it is" would be a warning only
+    with pytest.raises(ArchiveRefused, match="memory"):  # an archive without an identity would only be a warning
         archives.identity_in(Here(), archive, None)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The parsers of the facts, on recorded and on hostile text."""
+"""The parsers of facts, with recorded and hostile text."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Module               Version
 """
 
 
-def test_the_documented_version_table_with_a_blank_version() -> None:
+def test_documented_version_table_with_an_empty_version_is_read() -> None:
     assert parsers.versions(DOCUMENTED, P)["versions"] == (("TSCM-Core", "1.50-01"), ("ts-keyring", ""))
 
 
@@ -37,23 +37,23 @@ def test_the_documented_version_table_with_a_blank_version() -> None:
         "Module   Version\n-------- -------\nTSCM-Core 1.50-01",
     ],
 )
-def test_other_ways_of_printing_the_version(text: str) -> None:
+def test_other_formats_of_the_version_are_read(text: str) -> None:
     assert parsers.version_key(dict(parsers.versions(text, P)["versions"])["TSCM-Core"]) == (1, 50, 1)
 
 
-def test_versions_compare_as_numbers_not_as_text() -> None:
+def test_versions_are_compared_as_numbers() -> None:
     assert parsers.version_key("1.5") < parsers.version_key("1.47-02") < parsers.version_key("v1.50-01")
     assert parsers.version_key("") == parsers.version_key("unknown") == ()
 
 
-def test_a_leased_address_is_told_from_one_that_is_set() -> None:
+def test_leased_and_static_addresses_are_distinguished() -> None:
     line = "2: eth0    inet 10.1.1.43/24 brd 10.1.1.255 scope global {}eth0\\       valid_lft {} preferred_lft {}\n"
     (static,) = parsers.addresses(line.format("", "forever", "forever"), P)["interfaces"]
     (leased,) = parsers.addresses(line.format("dynamic ", "3600sec", "3600sec"), P)["interfaces"]
     assert (static.leased, leased.leased) == (False, True)
 
 
-def test_addresses_leave_loopback_and_link_local_out() -> None:
+def test_loopback_and_link_local_addresses_are_ignored() -> None:
     text = (
         "1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever\n"
         "2: eth0    inet 10.1.1.43/24 brd 10.1.1.255 scope global eth0\\       valid_lft forever\n"
@@ -79,25 +79,25 @@ def test_addresses_leave_loopback_and_link_local_out() -> None:
         ("something else\n", None),
     ],
 )
-def test_dhcp_is_known_from_three_kinds_of_configuration_or_unknown(text: str, dhcp: object) -> None:
+def test_dhcp_is_read_from_three_configuration_formats(text: str, dhcp: object) -> None:
     assert parsers.network(text, P)["dhcp"] is dhcp
 
 
-def test_free_space_is_read_from_df_also_of_a_long_device_name() -> None:
+def test_free_space_is_read_from_df() -> None:
     text = "/opt/threatstop/backup /dev/mapper/vg-root 100 60 40 60% /\n/tmp tmpfs 1024 0 1024 0% /tmp\nbroken\n"
     assert dict(parsers.free(text, P)["free"]) == {"/opt/threatstop/backup": 40960, "/tmp": 1 << 20}
 
 
-@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="no ssh-keygen to compare with")
-def test_host_keys_become_the_fingerprints_that_ssh_keygen_prints(tmp_path: Path) -> None:
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed")
+def test_fingerprints_of_host_keys_are_those_of_ssh_keygen(tmp_path: Path) -> None:
     key = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True, timeout=100)
     public = key.with_suffix(".pub").read_text()
     shown = subprocess.run(
         ["ssh-keygen", "-lf", str(key)], check=True, capture_output=True, text=True, timeout=100
     ).stdout
-    found = parsers.host_keys(f"{public}ssh-rsa !!! x\ngarbage\n", P)["host_keys"]
-    assert found == (("ssh-ed25519", shown.split()[1]),)
+    fingerprints = parsers.host_keys(f"{public}ssh-rsa !!! x\ngarbage\n", P)["host_keys"]
+    assert fingerprints == (("ssh-ed25519", shown.split()[1]),)
 
 
 @pytest.mark.parametrize(
@@ -124,30 +124,30 @@ def test_host_keys_become_the_fingerprints_that_ssh_keygen_prints(tmp_path: Path
         ("", ()),
     ],
 )
-def test_a_device_list_of_unknown_form(text: str, names: tuple[str, ...] | None) -> None:
+def test_device_list_of_another_form_is_read_or_unknown(text: str, names: tuple[str, ...] | None) -> None:
     assert device_list.read(text) == names
 
 
-MERGED = {"in_etc", "etc_tree", "named", "listed"}  # from which fields of Facts are made
+MERGED = {"in_etc", "etc_tree", "named", "listed"}  # results from which fields of Facts are computed
 FIELDS = {field.name for field in dataclasses.fields(Facts)} | MERGED
 JUNK = ("", "\n\n", "\x00\xff" * 50, "a\tb\tc", "=" * 9999, "1: 2: inet /", "%% df 1 2 3 4% /", DOCUMENTED)
 
 
 @pytest.mark.parametrize("fact", FACTS, ids=lambda fact: fact.name)
-def test_a_parser_gives_fields_of_facts_whatever_it_is_given(fact: Fact) -> None:
-    found = [fact.parser(text, P) for text in JUNK]
-    assert set().union(*found) <= FIELDS
+def test_parser_returns_only_fields_of_facts_for_any_text(fact: Fact) -> None:
+    results = [fact.parser(text, P) for text in JUNK]
+    assert set().union(*results) <= FIELDS
 
 
-def test_nothing_is_known_of_an_appliance_that_prints_nothing() -> None:
+def test_empty_output_gives_no_facts() -> None:
     known = {name: value for fact in FACTS for name, value in fact.parser("", P).items()}
     unknown = Facts("")
-    told = {name: value for name, value in known.items() if value and value != getattr(unknown, name, None)}
-    assert told == {"unseen": "the listing did not reach its end"}
+    set_fields = {name: value for name, value in known.items() if value and value != getattr(unknown, name, None)}
+    assert set_fields == {"unseen": "the listing did not reach its end"}
 
 
-def test_an_appliance_cannot_forge_the_end_of_a_section() -> None:
+def test_appliance_cannot_forge_the_end_of_a_section() -> None:
     text = "\n@k@ os\nID=ubuntu\n@other@ = 0\n@k@ evil\n\n@k@ = 0\n\n@k@ clock\n123.5\n\n@k@ = 0\n"
-    found = sections(text, "@k@")
-    assert found["clock"] == (0, "123.5\n")
-    assert "evil" not in found
+    parsed = sections(text, "@k@")
+    assert parsed["clock"] == (0, "123.5\n")
+    assert "evil" not in parsed

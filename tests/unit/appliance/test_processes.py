@@ -1,4 +1,4 @@
-"""Which processes count as ts-update: by what they run, never by a substring."""
+"""Which processes count as ts-update: decided by the program they run, not by a substring."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def running(*args: str, stat: str = "S") -> list[str]:
         "setsid nohup ts-update",
     ],
 )
-def test_what_runs_ts_update_or_will_counts(args: str) -> None:
+def test_process_that_runs_ts_update_counts(args: str) -> None:
     assert running(args) == [args]
 
 
@@ -60,30 +60,30 @@ def test_what_runs_ts_update_or_will_counts(args: str) -> None:
         "",
     ],
 )
-def test_what_only_mentions_it_does_not_count(args: str) -> None:
+def test_process_that_only_mentions_ts_update_does_not_count(args: str) -> None:
     assert running(args) == []
 
 
-def test_a_zombie_is_over() -> None:
+def test_zombie_process_does_not_count() -> None:
     assert running("ts-update", stat="Z+") == []
 
 
-def test_the_looking_shell_its_ancestors_and_its_children_do_not_count() -> None:
+def test_own_shell_its_ancestors_and_children_do_not_count() -> None:
     processes = [
         Process(1, 0, "S", 9, "init"),
-        Process(10, 1, "S", 9, "sh -c look; ts-update"),  # a parent of ours, as a login shell may show it
+        Process(10, 1, "S", 9, "sh -c look; ts-update"),  # our parent process, as a login shell may appear
         Process(11, 10, "S", 1, "sh -c echo ts-update; ps"),
-        Process(12, 11, "R", 0, "ts-update"),  # below us
+        Process(12, 11, "R", 0, "ts-update"),  # our child process
         Process(20, 1, "S", 30, "ts-update --all"),
     ]
     assert [process.pid for process in updates_among(processes, own=11)] == [20]
 
 
-def test_another_program_name_can_be_looked_for() -> None:
+def test_another_program_name_can_be_searched() -> None:
     assert updates_among([Process(5, 1, "S", 1, "/opt/x/policy-pull")], None, "policy-pull")
 
 
-def test_ps_output_is_read_and_noise_passed_over() -> None:
+def test_ps_output_is_read_without_invalid_lines() -> None:
     text = (
         "    1     0 Ss    1000 /sbin/init splash\n"
         " 4711   900 S       42 perl /usr/local/bin/ts-update  --all\n"
@@ -106,11 +106,11 @@ def test_ps_output_is_read_and_noise_passed_over() -> None:
         ("", {"ts-update"}),
     ],
 )  # fmt: skip
-def test_what_the_entry_starts_by_that_name_counts_as_well(entry: str, expected: set[str]) -> None:
+def test_programs_with_that_prefix_in_the_cron_entry_count(entry: str, expected: set[str]) -> None:
     assert started_by(entry) == expected
 
 
-def test_a_wrapper_with_the_work_inside_of_it_is_running_updates() -> None:
+def test_running_wrapper_of_the_cron_entry_counts() -> None:
     wrapper = [Process(5, 1, "S", 1, "/bin/bash /usr/local/bin/ts-update-all --quiet")]
     entry = "* * * * * threatstop /usr/local/bin/ts-update-all --quiet\n"
     assert updates_among(wrapper, None, *started_by(entry)) == wrapper

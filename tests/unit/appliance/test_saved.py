@@ -1,4 +1,4 @@
-"""Network settings as files keep them, of each kind that a TSCM may have."""
+"""Reading network settings from each kind of configuration file of a TSCM."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ method=auto
         ("/etc/NetworkManager/system-connections/eth0.nmconnection", KEYFILE, "eth0"),
     ],
 )
-def test_a_static_address_is_read_with_all_that_belongs_to_it(path: str, text: str, name: str) -> None:
+def test_static_address_is_read_with_gateway_and_dns(path: str, text: str, name: str) -> None:
     expected = Saved((Interface(name, "10.1.1.43", 23),), "10.1.1.1", ("10.1.1.2", "10.1.1.3"), dhcp=False)
     assert settings({path: text}) == expected
 
@@ -90,15 +90,15 @@ def test_a_static_address_is_read_with_all_that_belongs_to_it(path: str, text: s
         ("/etc/NetworkManager/system-connections/eth0.nmconnection", "[ipv4]\nmethod=auto\n[ipv6]\nmethod=ignore\n"),
     ],
 )
-def test_dhcp_is_known_and_has_no_address(path: str, text: str) -> None:
+def test_dhcp_is_read_without_an_address(path: str, text: str) -> None:
     assert settings({path: text}) == Saved(dhcp=True)
 
 
 @pytest.mark.parametrize(
     "text", ["", "\x00\x01", "iface eth0 inet static\n address 10.1.1.999\n", "iface\niface eth0\n"]
 )
-def test_nonsense_is_left_out(text: str) -> None:
+def test_invalid_configuration_is_ignored(text: str) -> None:
     for path in ("/etc/network/interfaces", "/etc/netplan/x.yaml", "/etc/sysconfig/network-scripts/ifcfg-eth0"):
-        found = settings({path: text})
-        assert found.interfaces == ()
-        assert found.dhcp in (None, False)
+        saved = settings({path: text})
+        assert saved.interfaces == ()
+        assert saved.dhcp in (None, False)

@@ -1,4 +1,4 @@
-"""The cron file of a scheduled backup: what the documents' own does wrong, this one does not."""
+"""The cron file of scheduled backups: it avoids the mistakes of the one in the vendor's documents."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def lines_of(text: str) -> list[str]:
     return [line for line in text.splitlines() if line and not line.startswith("#") and "=" not in line.split()[0]]
 
 
-def test_the_file_is_what_cron_takes_and_appends_to_its_log() -> None:
+def test_cron_file_is_valid_and_appends_to_the_log() -> None:
     text = backup_schedule.text(Schedule(interface="eth0", passphrase_file="/root/p"), Paths(), user="threatstop")
     assert text.endswith("\n")
     assert text.isascii()
@@ -36,7 +36,7 @@ def test_the_file_is_what_cron_takes_and_appends_to_its_log() -> None:
     assert purge.split()[:2] == ["59", "0"]
 
 
-def test_it_runs_on_two_days_a_month_and_not_every_hour_of_them() -> None:
+def test_default_schedule_runs_once_on_two_days_of_a_month() -> None:
     runs = backup_schedule.next_runs(backup_schedule.WHEN, datetime(2026, 3, 2), 24)  # noqa: DTZ001
     assert len(runs) == 24
     assert {when.day for when in runs} == {1, 15}
@@ -44,13 +44,13 @@ def test_it_runs_on_two_days_a_month_and_not_every_hour_of_them() -> None:
 
 
 @pytest.mark.parametrize("when", ["55 * 1,15 *", "61 0 * * *", "0 0 30 2 *", "@daily", "", "5 0 * * * %"])
-def test_a_time_that_never_comes_or_makes_no_sense_is_refused(when: str) -> None:
+def test_invalid_or_impossible_cron_time_is_refused(when: str) -> None:
     with pytest.raises(UsageError, match="not a valid time for cron"):
         backup_schedule.check(Schedule(when=when))
 
 
 @pytest.mark.skipif(shutil.which("find") is None or os.name == "nt", reason="the purge is a POSIX script")
-def test_the_purge_keeps_the_newest_whatever_their_age_and_prunes_dangling_links(tmp_path: Path) -> None:
+def test_purge_keeps_the_newest_archives_and_removes_dangling_links(tmp_path: Path) -> None:
     old = time.time() - 400 * 86400
     for day in range(1, 6):
         file = tmp_path / f"threatstop_backup_2024-01-0{day}_00_00_00.tsbak"
@@ -69,8 +69,8 @@ def test_the_purge_keeps_the_newest_whatever_their_age_and_prunes_dangling_links
 
 
 @pytest.mark.skipif(shutil.which("find") is None or os.name == "nt", reason="the purge is a POSIX script")
-def test_what_is_no_archive_takes_no_place_among_the_newest(tmp_path: Path) -> None:
-    """A failed backup of 0 bytes, a folder, a FIFO, a link and forged names: each would have cost one good archive."""
+def test_other_files_do_not_count_as_newest_archives(tmp_path: Path) -> None:
+    """An empty backup, a folder, a FIFO, a link and forged names: if counted, each would displace a good archive."""
     old = time.time() - 400 * 86400
     good = tmp_path / "threatstop_backup_2024-01-01_00_00_00.tsbak"
     good.write_text("x")
@@ -87,7 +87,7 @@ def test_what_is_no_archive_takes_no_place_among_the_newest(tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(shutil.which("sha256sum") is None or os.name == "nt", reason="the purge is a POSIX script")
-def test_without_a_marker_of_the_same_bytes_the_purge_deletes_nothing(tmp_path: Path) -> None:
+def test_purge_deletes_only_archives_with_a_marker_of_their_hash(tmp_path: Path) -> None:
     markers = tmp_path / backup_schedule.MARKERS
     markers.mkdir()
     old = time.time() - 400 * 86400
@@ -100,8 +100,8 @@ def test_without_a_marker_of_the_same_bytes_the_purge_deletes_nothing(tmp_path: 
     (markers / "threatstop_backup_2024-01-04_00_00_00.tsbak").write_text("0" * 64)
     (markers / "threatstop_backup_2024-01-01_00_00_00.tsbak").symlink_to("/dev/null")
     text = backup_schedule.text(Schedule(keep=1, days=120), Paths(backup_dir=str(tmp_path)), user="root")
-    assert max(map(len, text.splitlines())) < 1000, "Vixie cron takes no longer command"
+    assert max(map(len, text.splitlines())) < 1000, "Vixie cron accepts no longer command"
     subprocess.run(["sh", "-c", lines_of(text)[1].split(" ", 6)[6]], check=True, timeout=100)
     left = sorted(int(path.name[26:28]) for path in tmp_path.glob("threatstop_backup_*"))
-    assert left == [1, 3, 4, 5, 6], "2 is old, not the newest, and the very archive that is off-site"
+    assert left == [1, 3, 4, 5, 6], "only 2 is old, not the newest, and off-site with the same hash"
     assert not (markers / "threatstop_backup_2024-01-02_00_00_00.tsbak").exists()

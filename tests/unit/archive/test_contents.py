@@ -1,4 +1,4 @@
-"""Archives that are made to fill memory, disk or time are refused; honest ones are read as tarfile reads them."""
+"""Archives that would exhaust memory, disk or time are refused; others are read as tarfile reads them."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ SOME = 160 * MB
 
 
 @pytest.fixture
-def less(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Limits that are reached sooner."""
+def lower_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set lower limits, so that the tests are fast."""
     monkeypatch.setattr(compression, "_RATIO_FROM", 128 * MB)
     monkeypatch.setattr(contents, "_MEMBERS", 3000)
     monkeypatch.setattr(contents, "_NAMES", 8 * MB)
@@ -53,7 +53,7 @@ def header(kind: bytes, size: int, name: str = "x", more: bytes = b"") -> bytes:
 
 
 def zeros(size: int, head: bytes = b"") -> bytes:
-    """Gzip of `head` and `size` zeros, without holding them."""
+    """Return the gzip data of `head` and `size` zeros, without keeping the zeros in memory."""
     engine = zlib.compressobj(9, wbits=31)
     out = [engine.compress(head)]
     out += [engine.compress(bytes(16 * MB)) for _ in range(size // (16 * MB))]
@@ -109,12 +109,12 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
 
 @pytest.mark.parametrize("what", BOMBS)
 @pytest.mark.usefixtures("less")
-def test_a_bomb_is_refused_as_one(what: str) -> None:
+def test_archive_bomb_is_refused(what: str) -> None:
     make, why = BOMBS[what]
-    found = walk(make())
-    assert found.refused, found.why
-    assert found.why.startswith("archive refused: ")
-    assert why in found.why
+    walked = walk(make())
+    assert walked.refused, walked.why
+    assert walked.why.startswith("archive refused: ")
+    assert why in walked.why
 
 
 MEASURE = """
@@ -131,20 +131,20 @@ except ArchiveRefused as error:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited by Linux's means")
-def test_memory_stays_flat(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="the memory limit needs Linux")
+def test_large_header_is_refused_with_little_memory(tmp_path: Path) -> None:
     path = tmp_path / "threatstop_backup_2024-05-01_03_00_00.tsbak"
     path.write_bytes(zeros(1 << 30, header(tarfile.XHDTYPE, 3 << 30)))
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", MEASURE, path], capture_output=True, text=True, timeout=120, check=True
     )
-    assert "archive refused: " in told.stdout, told
+    assert "archive refused: " in done.stdout, done
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("gpg") is None, reason="gpg is not installed")
 @pytest.mark.usefixtures("less")
-def test_what_gpg_unpacks_counts_against_the_size_of_what_it_got(tmp_path: Path) -> None:
+def test_compression_ratio_inside_gpg_is_limited(tmp_path: Path) -> None:
     path = tmp_path / "threatstop_backup_2024-05-01_03_00_00.tsbak.gpg"
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
@@ -160,7 +160,7 @@ def test_what_gpg_unpacks_counts_against_the_size_of_what_it_got(tmp_path: Path)
         verify.look(path, Secret("p"))
 
 
-def honest(form: int) -> bytes:
+def valid_archive(form: int) -> bytes:
     body = io.BytesIO()
     with tarfile.open(fileobj=body, mode="w", format=form) as tar:
         for name, size in (("etc/a", 0), ("n" * 300, 700), ("ümläut/" + "d" * 90 + "/" + "e" * 150, 1024), ("b", 513)):
@@ -176,23 +176,23 @@ def honest(form: int) -> bytes:
 @pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress])
 @pytest.mark.parametrize("chunk", [1, 511, 1 << 16])
-def test_an_honest_one_is_read_as_tarfile_reads_it(form: int, pack: Callable[[bytes], bytes], chunk: int) -> None:
-    body, seen = honest(form), {}
+def test_valid_archive_is_read_as_by_tarfile(form: int, pack: Callable[[bytes], bytes], chunk: int) -> None:
+    body, seen = valid_archive(form), {}
 
     def see(name: str, content: Iterator[bytes]) -> None:
         seen[name] = b"".join(content)
 
-    found = walk(pack(body), chunk, see=see)
+    walked = walk(pack(body), chunk, see=see)
     with tarfile.open(fileobj=io.BytesIO(body)) as tar:
         expected = {m.name: tar.extractfile(m).read() for m in tar if m.isreg()}  # type: ignore[union-attr]
-        assert found == contents.Walked("", 4, 2237, tuple(tar.getnames()))
+        assert walked == contents.Walked("", 4, 2237, tuple(tar.getnames()))
     assert seen == expected
-    assert walk(pack(body), chunk) == found
+    assert walk(pack(body), chunk) == walked
 
 
-@pytest.mark.skipif(shutil.which("tar") is None, reason="there is no tar")
+@pytest.mark.skipif(shutil.which("tar") is None, reason="tar is not installed")
 @pytest.mark.parametrize("form", ["gnu", "pax", "oldgnu"])
-def test_what_tar_makes_of_a_sparse_file_is_listed(tmp_path: Path, form: str) -> None:
+def test_sparse_file_packed_by_tar_is_listed(tmp_path: Path, form: str) -> None:
     with (tmp_path / "sparse").open("wb") as file:
         for at in range(60):
             file.seek(at * 100_000)
@@ -202,42 +202,42 @@ def test_what_tar_makes_of_a_sparse_file_is_listed(tmp_path: Path, form: str) ->
     made = subprocess.run(
         ["tar", "-S", f"--format={form}", "-C", tmp_path, "-cz", "sparse", "after"], capture_output=True, check=True
     )
-    found = walk(made.stdout)
-    assert (found.why, found.files, found.names) == ("", 2, ("sparse", "after"))
+    walked = walk(made.stdout)
+    assert (walked.why, walked.files, walked.names) == ("", 2, ("sparse", "after"))
 
 
 @pytest.mark.parametrize(("target", "name"), [("/etc", "d/passwd"), ("../..", "./d/x/passwd"), ("/etc", "d/x")])
-def test_a_member_below_a_link_that_leads_outside_leads_there_too(target: str, name: str) -> None:
+def test_member_below_a_link_to_the_outside_is_refused(target: str, name: str) -> None:
     link = tarfile.TarInfo("./d")
     link.type, link.linkname = tarfile.SYMTYPE, target
     head, end = link.tobuf(tarfile.GNU_FORMAT), header(tarfile.REGTYPE, 1, name) + b"x" + bytes(511 + 1024)
     assert walk(head + end).why == f"a name in it leads outside: {name!r}"
     beside = walk(head + header(tarfile.REGTYPE, 0, "dd/passwd") + bytes(1024))
-    assert (beside.why, beside.files) == ("", 1), "such a link alone is in many backups"
+    assert (beside.why, beside.files) == ("", 1), "many backups contain such a link, which alone is accepted"
 
 
-def test_two_gzip_streams_and_padding_are_one_archive() -> None:
-    body = honest(tarfile.PAX_FORMAT)
+def test_concatenated_gzip_streams_with_padding_are_one_archive() -> None:
+    body = valid_archive(tarfile.PAX_FORMAT)
     assert walk(gzip.compress(body[:700]) + gzip.compress(body[700:]) + bytes(600)).files == 4
     with pytest.raises(contents.BROKEN):
         walk(gzip.compress(body)[:-3])
 
 
 @pytest.mark.parametrize("size", ["²", "-1", "1e9", " 5", "0x5", "٣", "1" * 400, ""])
-def test_a_size_that_is_not_a_number_is_damage(size: str) -> None:
+def test_size_that_is_not_a_number_is_damage(size: str) -> None:
     with pytest.raises(contents.BROKEN):
         walk(pax(size=size) + FILE + END)
 
 
-def test_noise_is_damage_or_refused_and_never_a_defect() -> None:
+def test_randomly_changed_archive_never_causes_an_internal_error() -> None:
     rng = random.Random(7)
-    body, refused = honest(tarfile.PAX_FORMAT), 0
+    body, refused = valid_archive(tarfile.PAX_FORMAT), 0
     for _ in range(400):
         changed = bytearray(body)
         for _ in range(rng.randrange(1, 6)):
             at = rng.randrange(len(changed)) // 512 * 512 + rng.randrange(0, 512)
             changed[min(at, len(changed) - 1)] = rng.randrange(256)
-        for start in range(0, len(changed), 512):  # checksums that are right let the rest through
+        for start in range(0, len(changed), 512):  # a correct checksum, so that the rest of the header is read
             if rng.random() < 0.5:
                 block = changed[start : start + 512]
                 block[148:156] = b" " * 8
@@ -246,16 +246,16 @@ def test_noise_is_damage_or_refused_and_never_a_defect() -> None:
             walk(bytes(changed), 4096)
         except contents.BROKEN:
             refused += 1
-    assert 0 < refused < 400, "some of it is read to its end, and some is not"
+    assert 0 < refused < 400, "some archives are read to the end, and some are damaged"
 
 
-def test_a_message_of_pieces_of_one_byte_takes_no_hours() -> None:
+def test_openpgp_message_of_one_byte_pieces_is_refused_early() -> None:
     body = b"\x8c\x04\x04\x00\x08\x00" + b"\xd2" + b"\xe0x" * (4 * MB) + b"\x00"
     file = io.BytesIO(body)
     assert "pieces" in openpgp.walk(file, len(body)).why_not
     assert file.tell() < MB
 
 
-def test_the_meter_ends_what_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unpacking_ends_after_the_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compression, "_LONGEST", -1.0)
-    assert "takes more than" in walk(honest(tarfile.PAX_FORMAT)).why
+    assert "takes more than" in walk(valid_archive(tarfile.PAX_FORMAT)).why

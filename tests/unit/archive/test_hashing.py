@@ -1,4 +1,4 @@
-"""The one script that hashes on an appliance: with openssl, with coreutils, and where openssl does not work."""
+"""The script that hashes on an appliance: with openssl, with coreutils, and if openssl does not work."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from tscm_migrate.archive import hashing
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="the script runs on an appliance, by sh")
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="the script needs a POSIX sh")
 BODY = bytes(range(256)) * 300
 
 
 def tools(folder: Path, *names: str, **scripts: str) -> dict[str, str]:
-    """An environment in which only these programs are found."""
+    """Return an environment whose PATH has only these programs."""
     folder.mkdir()
     for name in ("sh", "cut", "head", *names):
-        if (found := shutil.which(name)) is None:
+        if (program := shutil.which(name)) is None:
             pytest.skip(f"{name} is not installed")
-        (folder / name).symlink_to(found)
+        (folder / name).symlink_to(program)
     for name, text in scripts.items():
         (folder / name).write_text(f"#!/bin/sh\n{text}\n")
         (folder / name).chmod(0o755)
@@ -47,7 +47,7 @@ def run(script: str, env: dict[str, str], shell: str = "sh") -> subprocess.Compl
     ],
     ids=["openssl", "coreutils", "an openssl that cannot", "both"],
 )
-def test_a_file_and_its_beginning_are_hashed_by_what_there_is(
+def test_file_and_its_prefix_are_hashed_with_the_available_program(
     tmp_path: Path, names: tuple[str, ...], scripts: dict[str, str]
 ) -> None:
     env, path = tools(tmp_path / "bin", *names, **scripts), tmp_path / "a file"
@@ -62,7 +62,7 @@ def test_a_file_and_its_beginning_are_hashed_by_what_there_is(
         assert hashing.digest_in(f"Welcome!\n{done.stdout}") == hashlib.sha256(body).hexdigest()
 
 
-def test_without_any_program_and_without_a_file_there_is_no_digest_and_no_success(tmp_path: Path) -> None:
+def test_missing_program_or_file_gives_no_digest_and_an_error(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(BODY)
     bare = run(hashing.of_file(shlex.quote(str(tmp_path / "x"))), tools(tmp_path / "none"))
     assert bare.returncode == 127
@@ -72,6 +72,6 @@ def test_without_any_program_and_without_a_file_there_is_no_digest_and_no_succes
     assert hashing.digest_in(gone.stdout) == ""
 
 
-def test_a_cron_file_can_have_it() -> None:
+def test_script_contains_no_character_that_cron_interprets() -> None:
     assert "%" not in hashing.SHA256
     assert "\n" not in hashing.SHA256

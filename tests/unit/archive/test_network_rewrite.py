@@ -1,4 +1,4 @@
-"""The old appliance's settings in the new one's files, in each format: only what has to change is changed."""
+"""Writing the settings of the old appliance into files of the new appliance: each format keeps its other lines."""
 
 from __future__ import annotations
 
@@ -83,33 +83,33 @@ FILES = {
 
 @pytest.mark.parametrize("wanted", [WANTED, BARE], ids=["all", "address only"])
 @pytest.mark.parametrize(("path", "text"), FILES.values(), ids=FILES.keys())
-def test_the_file_says_what_is_wanted_and_keeps_the_rest(path: str, text: str, wanted: WantedNetwork) -> None:
+def test_rewritten_file_has_the_new_settings_and_keeps_the_rest(path: str, text: str, wanted: WantedNetwork) -> None:
     where, made = rewritten({path: text, "/etc/netplan/99-other.yaml": "network: {}\n"}, "eth0", wanted)
     assert where == path
-    found = settings({path: made})
-    ours = [(one.address, one.prefix) for one in found.interfaces if one.name == "eth0"]
-    assert (ours, found.dhcp) == ([(wanted.address, wanted.prefix)], False)
-    assert (found.gateway, found.dns) == (wanted.gateway, wanted.dns)
+    written = settings({path: made})
+    ours = [(one.address, one.prefix) for one in written.interfaces if one.name == "eth0"]
+    assert (ours, written.dhcp) == ([(wanted.address, wanted.prefix)], False)
+    assert (written.gateway, written.dns) == (wanted.gateway, wanted.dns)
     assert "10.1.1.50" not in made
     assert "10.1.1.254" not in made
     assert "192.0.2.53" not in made
-    assert "1400" in made, "options beside the address stay"
+    assert "1400" in made, "other options are kept"
     kept = [
         line for line in text.splitlines() if re.search(r"192\.0\.2\.1|inet6|172\.16|search|IPV6|ipv6|#.*site", line)
     ]
     if wanted is BARE:
-        kept = [line for line in kept if "search: [" not in line]  # without DNS servers there is nothing to search with
+        kept = [line for line in kept if "search: [" not in line]  # without DNS servers, the search domain is removed
     assert [line for line in kept if line not in made.splitlines()] == []
-    assert rewritten({path: made}, "eth0", wanted) == (path, made), "again with the same result"
+    assert rewritten({path: made}, "eth0", wanted) == (path, made), "a second rewrite changes nothing"
 
 
-def test_the_format_is_told_by_the_path() -> None:
+def test_format_is_recognized_by_the_path() -> None:
     assert [kind_of(path) for path, _ in FILES.values()] == [name.split()[0] for name in FILES]
 
 
 DHCP = "iface eth0 inet dhcp\n"
-STRANGE = {
-    "nobody": ({"/etc/network/interfaces": "iface eth1 inet dhcp\n"}, "files that configure eth0: none"),
+NOT_REWRITABLE = {
+    "no file": ({"/etc/network/interfaces": "iface eth1 inet dhcp\n"}, "files that configure eth0: none"),
     "two files": ({"/etc/network/interfaces": DHCP, "/etc/netplan/1.yaml": "a:\n  eth0:\n"}, "exactly one"),
     "two stanzas": ({"/etc/network/interfaces": DHCP + DHCP}, "2 stanzas"),
     "folded": ({"/etc/network/interfaces": "iface eth0 inet static\n  up a \\\n  b\n"}, "continues on the next"),
@@ -122,7 +122,7 @@ STRANGE = {
 }
 
 
-@pytest.mark.parametrize(("files", "words"), STRANGE.values(), ids=STRANGE.keys())
-def test_what_cannot_be_rewritten_for_certain_is_refused(files: dict[str, str], words: str) -> None:
+@pytest.mark.parametrize(("files", "words"), NOT_REWRITABLE.values(), ids=NOT_REWRITABLE.keys())
+def test_configuration_that_cannot_be_rewritten_safely_is_refused(files: dict[str, str], words: str) -> None:
     with pytest.raises(NotRewritable, match=re.escape(words)):
         rewritten(files, "eth0", WANTED)
