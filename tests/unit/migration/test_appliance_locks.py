@@ -53,7 +53,7 @@ def ended(root: Path, *, started: bool, outcome: str = "") -> None:
         made.write("run-ended", outcome=outcome)
 
 
-def test_both_are_locked_each_in_its_role_and_unlocked(run: Any, tmp_path: Path) -> None:
+def test_both_appliances_are_locked_in_their_role_and_unlocked(run: Any, tmp_path: Path) -> None:
     m, _ = run
     locks.take(m, m.old, m.new)
     for role in ("old", "new"):
@@ -68,7 +68,7 @@ def test_both_are_locked_each_in_its_role_and_unlocked(run: Any, tmp_path: Path)
     assert m.journal.record.locked == []
 
 
-def test_where_the_second_is_refused_the_first_is_unlocked_again(run: Any, tmp_path: Path) -> None:
+def test_first_appliance_is_unlocked_when_the_second_is_refused(run: Any, tmp_path: Path) -> None:
     m, _ = run
     theirs = ApplianceLock(OTHER, "new", "anna@elsewhere", "another workstation", 1, "2024")
     put(tmp_path / "new", theirs)
@@ -84,7 +84,7 @@ def test_where_the_second_is_refused_the_first_is_unlocked_again(run: Any, tmp_p
     ("started", "outcome", "replaced"),
     [(True, "done", True), (False, "", True), (True, "", False), (True, "interrupted", False)],
 )
-def test_a_dead_run_s_lock_is_replaced_only_if_it_left_nothing_undone(
+def test_lock_of_a_dead_run_is_replaced_only_if_the_run_is_finished(
     run: Any, tmp_path: Path, *, started: bool, outcome: str, replaced: bool
 ) -> None:
     m, seen = run
@@ -101,7 +101,7 @@ def test_a_dead_run_s_lock_is_replaced_only_if_it_left_nothing_undone(
     assert any(isinstance(event, Message) and OTHER in event.text for event in seen)
 
 
-def test_a_live_run_s_lock_is_never_replaced(run: Any, tmp_path: Path) -> None:
+def test_lock_of_a_live_run_is_not_replaced(run: Any, tmp_path: Path) -> None:
     m, _ = run
     ended(tmp_path / "state", started=True, outcome="done")
     put(tmp_path / "old", ApplianceLock(OTHER, "old", workstation=locks.workstation_id()))
@@ -110,7 +110,7 @@ def test_a_live_run_s_lock_is_never_replaced(run: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("other", [("new", None), ("old", "another workstation")])
-def test_this_run_s_lock_of_another_role_or_workstation_is_not_its_own(
+def test_lock_of_another_role_or_workstation_is_refused(
     run: Any, tmp_path: Path, other: tuple[str, str | None]
 ) -> None:
     m, _ = run
@@ -127,7 +127,7 @@ def test_this_run_s_lock_of_another_role_or_workstation_is_not_its_own(
         (ApplianceLock(OTHER, "new"), False), (None, False),
     ],
 )  # fmt: skip
-def test_a_new_connection_to_the_other_appliance_of_the_run_is_refused(
+def test_connection_to_the_other_appliance_of_the_run_is_refused(
     run: Any, tmp_path: Path, found: ApplianceLock | None, *, refused: bool
 ) -> None:
     m, _ = run
@@ -145,7 +145,7 @@ def test_a_new_connection_to_the_other_appliance_of_the_run_is_refused(
         check(shell)
 
 
-def test_a_short_task_locks_an_appliance_and_is_refused_over_a_run(run: Any, tmp_path: Path) -> None:
+def test_short_task_locks_an_appliance_and_is_refused_during_a_run(run: Any, tmp_path: Path) -> None:
     m, _ = run
     appliance = appliance_of(LocalShell(host_below(tmp_path / "old", "tscm-old")))
     with locks.alone(appliance, "schedule"):
@@ -176,7 +176,7 @@ def test_a_short_task_locks_an_appliance_and_is_refused_over_a_run(run: Any, tmp
         ("elsewhere", True, True, "forced: make sure that it has ended"),
     ],
 )
-def test_a_lock_is_removed_where_its_run_is_over_or_by_force(
+def test_lock_is_removed_if_its_run_has_ended_or_by_force(
     run: Any, tmp_path: Path, state: str, told: str, *, force: bool, removed: bool
 ) -> None:
     m, seen = run
@@ -197,7 +197,7 @@ def test_a_lock_is_removed_where_its_run_is_over_or_by_force(
     assert (lock_of(tmp_path / "old") is None) == removed
 
 
-def test_updates_that_are_still_paused_are_named_with_the_command_that_resumes_them(run: Any, tmp_path: Path) -> None:
+def test_paused_updates_are_reported_with_the_command_to_resume_them(run: Any, tmp_path: Path) -> None:
     m, seen = run
     aside = tmp_path / "old" / "hold" / "held" / "multidevice-core"
     aside.parent.mkdir(parents=True)
@@ -208,7 +208,7 @@ def test_updates_that_are_still_paused_are_named_with_the_command_that_resumes_t
     assert warning.text.endswith(f"sudo mv {aside} {m.old.host.paths.cron_entry}")
 
 
-def test_a_lock_that_cannot_be_removed_is_named_with_the_command_for_it(run: Any, tmp_path: Path) -> None:
+def test_lock_that_cannot_be_removed_is_reported_with_a_command(run: Any, tmp_path: Path) -> None:
     m, seen = run
     locks.take(m, m.old)
     seen.clear()
@@ -228,7 +228,7 @@ class Lost:
         raise ConnectionLost("tscm-old", "gone")
 
 
-def test_only_connected_appliances_with_this_run_s_lock_are_unlocked(run: Any, tmp_path: Path) -> None:
+def test_only_connected_appliances_locked_by_this_run_are_unlocked(run: Any, tmp_path: Path) -> None:
     m, _ = run
     locks.take(m, m.old)
     put(tmp_path / "new", ApplianceLock(OTHER, "new"))
@@ -239,7 +239,7 @@ def test_only_connected_appliances_with_this_run_s_lock_are_unlocked(run: Any, t
     assert lock_of(tmp_path / "new") is not None
 
 
-def test_a_short_task_is_refused_over_an_unfinished_run_that_no_lock_tells_of(run: Any, tmp_path: Path) -> None:
+def test_short_task_is_refused_during_an_unfinished_run_without_a_lock(run: Any, tmp_path: Path) -> None:
     assert run
     ended(tmp_path / "state", started=True)
     appliance = appliance_of(LocalShell(host_below(tmp_path / "old", "tscm-old")))

@@ -1,4 +1,4 @@
-"""Preflight decides from facts alone; each refusal names its reason and its remedy."""
+"""The checks before a migration decide from facts; each refusal has a reason and a remedy."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def refused(s: PreflightInput, allow: tuple[str, ...] = ()) -> list[str]:
     return [finding.name for finding in refusals(preflight(s), allow)]
 
 
-def test_two_good_appliances_have_no_finding_at_all() -> None:
+def test_two_good_appliances_have_no_finding() -> None:
     assert preflight(situation()) == []
 
 
@@ -76,38 +76,38 @@ def test_two_good_appliances_have_no_finding_at_all() -> None:
         ({}, {"tools": ("stat", "dd")}, "tools-missing"),
     ],
 )
-def test_a_reason_not_to_start_is_found_with_a_remedy(old: dict[str, Any], new: dict[str, Any], name: str) -> None:
+def test_unsuitable_appliance_is_refused_with_remedy(old: dict[str, Any], new: dict[str, Any], name: str) -> None:
     s = situation(old, new)
     assert name in refused(s)
     assert all(finding.remedy for finding in preflight(s) if finding.severity == "error")
 
 
-def test_an_asked_for_interface_must_be_on_both() -> None:
+def test_given_interface_must_exist_on_both_appliances() -> None:
     assert refused(situation(interface="eth7")) == ["interface-missing", "interface-missing"]
 
 
-def test_newer_on_the_new_one_is_fine_and_1_50_is_newer_than_1_5() -> None:
+def test_newer_version_on_the_new_appliance_passes() -> None:
     assert (
         refused(situation({"versions": (("TSCM-Core", "1.47-02"),)}, {"versions": (("TSCM-Core", "v1.50-01"),)})) == []
     )
 
 
-def test_a_clock_within_five_minutes_is_fine() -> None:
+def test_clock_within_five_minutes_passes() -> None:
     assert refused(situation({"clock_skew": 299.0}, {"clock_skew": -299.0})) == []
 
 
-def test_devices_already_there_are_a_warning_that_names_what_is_overwritten() -> None:
+def test_existing_devices_on_the_new_appliance_are_a_warning() -> None:
     found = preflight(situation({"devices": ("a", "b")}, {"devices": ("b", "c")}))
     assert [(finding.severity, "b" in finding.text) for finding in found] == [("warning", True)]
 
 
-def test_a_refusal_can_be_acknowledged_by_its_name_but_a_firm_one_cannot() -> None:
+def test_refusal_can_be_acknowledged_unless_it_is_firm() -> None:
     assert refused(situation(new={"os_version": "16.04"}), ("os-differs",)) == []
     assert refused(situation(new={"os_version": "16.04"}), ("disk-full",)) == ["os-differs"]
     assert refused(situation(new={"boot": "boot-old", "hostname": "old"}), ("same-host",)) == ["same-host"]
 
 
-def test_the_old_ones_address_by_dhcp_is_said() -> None:
+def test_old_address_from_dhcp_is_a_finding() -> None:
     assert [finding.name for finding in preflight(situation({"dhcp": True}))] == ["dhcp"]
     assert preflight(situation({"dhcp": True}, bypass_netconf=True)) == []
 
@@ -115,7 +115,7 @@ def test_the_old_ones_address_by_dhcp_is_said() -> None:
 CORE = ("TSCM-Core", "1.50-01")
 
 
-def test_each_module_that_the_new_one_lacks_is_a_warning() -> None:
+def test_module_missing_on_the_new_appliance_is_a_warning() -> None:
     old = {"versions": (CORE, ("ts-bind", "v1.10-01"), ("ts-keyring", ""), ("ts-a10", "2.37-03"))}
     found = preflight(situation(old, {"versions": (CORE, ("TS-A10", "2.37-03"))}))
     assert [(one.name, one.severity, one.text) for one in found] == [
@@ -134,13 +134,13 @@ def test_each_module_that_the_new_one_lacks_is_a_warning() -> None:
         ("alice", ("alice", "sudo"), ["login-group"]),
     ],
 )
-def test_a_login_of_another_name_is_in_the_vendors_group(user: str, groups: tuple[str, ...], names: list[str]) -> None:
+def test_login_outside_the_vendor_group_is_a_warning(user: str, groups: tuple[str, ...], names: list[str]) -> None:
     found = preflight(situation({"user": user, "groups": groups, "vendor_group": True}))
     assert [(one.name, one.severity) for one in found] == [(name, "warning") for name in names]
     assert preflight(situation({"user": user, "groups": groups})) == []
 
 
-def test_a_dns_server_has_a_downtime_that_is_a_dns_outage() -> None:
+def test_downtime_of_a_dns_server_is_a_dns_outage() -> None:
     (found,) = preflight(situation({"dns_server": ("module ts-bind", "named")}))
     assert (found.name, found.severity) == ("dns-outage", "warning")
     assert "(module ts-bind, named): the downtime is a DNS outage for its clients" in found.text
@@ -160,7 +160,9 @@ def test_a_dns_server_has_a_downtime_that_is_a_dns_outage() -> None:
         (("ubuntu", "20.04"), ("ubuntu", "20.10"), "error"),
     ],
 )
-def test_a_release_of_red_hat_is_its_first_number(old: tuple[str, str], new: tuple[str, str], severity: str) -> None:
+def test_red_hat_releases_are_compared_by_their_first_number(
+    old: tuple[str, str], new: tuple[str, str], severity: str
+) -> None:
     s = situation(
         dict(zip(("os_id", "os_version"), old, strict=True)), dict(zip(("os_id", "os_version"), new, strict=True))
     )
@@ -172,7 +174,7 @@ OTHER = (("ssh-ed25519", "SHA256:two"),)
 
 
 def of_the_dead(old: dict[str, Any] | None = None, /, **changes: Any) -> dict[str, str]:
-    """Findings where a backup stands for the old one: name → severity."""
+    """Findings where a backup stands for the old appliance: name → severity."""
     options = changes.pop("options", {})
     told = {"told_by": "a copy", "host_keys": KEY, "os_id": "", "os_version": "", "boot": "", **(old or {})}
     usual = {"pinned": KEY, "inside": ("10.1.1.43",), **changes}
@@ -180,7 +182,7 @@ def of_the_dead(old: dict[str, Any] | None = None, /, **changes: Any) -> dict[st
     return {finding.name: finding.severity for finding in preflight(made, checks.DISASTER_CHECKS)}
 
 
-def test_a_good_copy_of_a_dead_one_is_only_spoken_of() -> None:
+def test_good_copy_of_a_dead_appliance_is_information_only() -> None:
     assert of_the_dead({"devices": ("edge-asa",)}) == {"old-is-dead": "info"}
 
 
@@ -197,20 +199,22 @@ def test_a_good_copy_of_a_dead_one_is_only_spoken_of() -> None:
         ({"interfaces": (Interface("ens160", "10.1.1.43", 24),)}, {}, ("interface-differs", "error")),
     ],
 )
-def test_what_a_copy_says_is_doubted(old: dict[str, Any], changes: dict[str, Any], finding: tuple[str, str]) -> None:
+def test_inconsistent_copy_of_a_dead_appliance_is_refused(
+    old: dict[str, Any], changes: dict[str, Any], finding: tuple[str, str]
+) -> None:
     assert finding in of_the_dead(old, **changes).items()
 
 
-def test_a_dead_one_without_versions_is_no_reason_to_refuse() -> None:
+def test_missing_versions_of_a_dead_appliance_are_not_refused() -> None:
     found = of_the_dead({"versions": (), "os_pretty": "", "devices": ("a",)})
     assert found == {"old-is-dead": "info", "os-unknown": "warning"}
 
 
-def test_nobody_needs_to_be_away_where_the_new_one_keeps_its_address() -> None:
+def test_answering_old_appliance_is_accepted_with_bypass_netconf() -> None:
     assert "old-answers" not in of_the_dead(answers=("ping",), options={"bypass_netconf": True})
 
 
-def test_a_point_release_is_the_same_system() -> None:
+def test_point_release_is_the_same_system() -> None:
     old = {"os_pretty": "Ubuntu 20.04.6 LTS", "devices": ("a",)}
     made = replace(
         situation({**old, "told_by": "a copy", "host_keys": KEY}, {"os_pretty": "Ubuntu 20.04.2 LTS"}),
@@ -223,7 +227,7 @@ ALL = ("sha256sum", "stat", "dd", "rsync", "ssh", "tar")
 WITHOUT_RSYNC = {"tools": ("sha256sum", "stat", "dd", "ssh", "tar")}
 
 
-def test_what_cannot_travel_as_asked_for_is_said_before_anything_is_begun() -> None:
+def test_impossible_transfer_method_is_a_finding() -> None:
     both = {"old": {"tools": ALL}, "new": {"tools": ALL}}
     for method in ("auto", "rsync", "tar", "sftp"):
         assert preflight(situation(**both, method=method)) == []
@@ -239,7 +243,7 @@ def test_what_cannot_travel_as_asked_for_is_said_before_anything_is_begun() -> N
     assert (contrary.name, contrary.firm) == ("no-way", True)
 
 
-def test_a_device_that_is_none_is_refused_before_the_cutover_and_not_found_after_it() -> None:
+def test_unknown_device_is_refused_with_a_suggestion() -> None:
     known = {"devices": ("edge-asa", "dns-nios")}
     (found,) = preflight(situation(known, devices=("edge-aas",)))
     assert (found.name, found.severity, found.firm) == ("device-unknown", "error", False)
@@ -247,12 +251,12 @@ def test_a_device_that_is_none_is_refused_before_the_cutover_and_not_found_after
     assert refused(situation(known, devices=("edge-aas",)), ("device-unknown",)) == []
     assert preflight(situation(known, devices=("edge-asa",))) == []
     assert preflight(situation(known, devices="none")) == []
-    assert preflight(situation({"devices": None}, devices=("edge-aas",))) == [], "nothing tells which there are"
+    assert preflight(situation({"devices": None}, devices=("edge-aas",))) == [], "the devices are unknown"
     listed = replace(situation(known, devices=("by-hand",)), old_host=Host("old", "10.1.1.43", devices=("by-hand",)))
     assert preflight(listed) == []
 
 
-def test_an_acknowledgement_of_nothing_is_told() -> None:
+def test_unused_acknowledgement_is_reported() -> None:
     findings = preflight(situation({}, {"os_version": "16.04"}))
     assert idle(findings, ("os-difers", "os-differs")) == ["os-difers"]
 
@@ -273,7 +277,7 @@ ISOLATING = ("sha256sum", "stat", "dd", "ip", "ping")
         ("10.1.1.43", ("10.1.1.43",), ("sha256sum", "stat", "dd", "ip"), "lacks arping and ping"),
     ],
 )
-def test_what_cannot_be_isolated_is_refused_before_anything_begins(
+def test_appliance_that_cannot_be_isolated_is_refused(
     address: str, interfaces: tuple[str, ...], tools: tuple[str, ...], why: str
 ) -> None:
     old = {"interfaces": tuple(Interface("eth0", one, 24) for one in interfaces), "tools": tools}
@@ -284,7 +288,7 @@ def test_what_cannot_be_isolated_is_refused_before_anything_begins(
     assert not [f for f in preflight(replace(s, options=MigrateOptions(from_="old", to="new"))) if "isol" in f.name]
 
 
-def test_a_check_that_passes_has_a_row_with_the_value_that_it_saw() -> None:
+def test_passed_check_has_a_row_with_its_value() -> None:
     rows = passed_checks.run(situation(), checks.CHECKS)
     assert [row.name for row in rows] == [check.__name__.replace("_", "-") for check in checks.CHECKS]
     assert {row.severity for row in rows} == {"ok"}
@@ -295,7 +299,7 @@ def test_a_check_that_passes_has_a_row_with_the_value_that_it_saw() -> None:
     assert not refusals(rows, ())
 
 
-def test_a_check_that_finds_something_has_that_row_alone() -> None:
+def test_check_with_a_finding_has_only_that_row() -> None:
     rows = passed_checks.run(situation(new={"clock_skew": 301.0}), checks.CHECKS)
     assert [row.name for row in rows if row.name.startswith("clock")] == ["clock-off"]
     same = passed_checks.run(situation(new={"boot": "boot-old", "hostname": "old"}), checks.CHECKS)
@@ -303,5 +307,5 @@ def test_a_check_that_finds_something_has_that_row_alone() -> None:
 
 
 @pytest.mark.parametrize("check", [*checks.CHECKS, *checks.DISASTER_CHECKS], ids=lambda check: check.__name__)
-def test_each_check_tells_its_value_or_has_always_something_to_say(check: Any) -> None:
+def test_each_check_shows_a_value_or_always_a_finding(check: Any) -> None:
     assert check in passed_checks.SEEN or check is checks.backup_source

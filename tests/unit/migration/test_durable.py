@@ -1,4 +1,4 @@
-"""The journal's entry is on the disk, all of it or nothing, before `write` returns."""
+"""An entry of the journal is on the disk completely, or not at all, before `write` returns."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 RUN = "20240501-030000-1a2b"
 
 
-def test_the_file_and_then_its_folder_are_synchronised_with_all_bytes_in_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_file_and_then_its_folder_are_synchronised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = j.Journal.create(RUN, tmp_path)
     synced: list[tuple[bool, int]] = []
     fsync = os.fsync
@@ -34,7 +32,7 @@ def test_the_file_and_then_its_folder_are_synchronised_with_all_bytes_in_place(
     journal.write("run-started", run=RUN, old="a", new="b")
     size = journal.path.stat().st_size
     folder = [] if os.name == "nt" else [(True, 0)]
-    assert synced == [(False, size), *folder], "a new file's name has to be on the disk as well"
+    assert synced == [(False, size), *folder], "the name of a new file must be on the disk, too"
     synced.clear()
     journal.write("noted", key="k", value=1)
     assert synced == [(False, journal.path.stat().st_size)]
@@ -42,9 +40,7 @@ def test_the_file_and_then_its_folder_are_synchronised_with_all_bytes_in_place(
 
 
 @pytest.mark.parametrize("fails", ["write", "fsync"])
-def test_what_could_not_be_written_leaves_the_file_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
-) -> None:
+def test_failed_write_leaves_the_file_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str) -> None:
     journal = j.Journal.create(RUN, tmp_path)
     journal.write("run-started", run=RUN, old="a", new="b")
     before, write = journal.path.read_bytes(), os.write
@@ -62,14 +58,12 @@ def test_what_could_not_be_written_leaves_the_file_as_it_was(
         with pytest.raises(StateUnwritable, match=str(journal.path.name)):
             journal.write("noted", key="k", value="v" * 200)
     assert journal.path.read_bytes() == before
-    assert "k" not in journal.record.notes, "what is not on the disk has not happened"
+    assert "k" not in journal.record.notes, "an entry that is not on the disk does not count"
     journal.write("noted", key="k", value=1)
     assert j.read(RUN, tmp_path)[0].notes == {"k": 1}
 
 
-def test_a_line_that_the_system_takes_in_pieces_is_written_to_its_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_line_written_in_pieces_is_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal, write = j.Journal.create(RUN, tmp_path), os.write
     with monkeypatch.context() as patched:
         patched.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:7]))

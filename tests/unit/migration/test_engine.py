@@ -1,4 +1,4 @@
-"""The engine on small steps: what it writes before it acts, where it stops, and what it undoes."""
+"""The engine with test steps: what it writes before an action, where it stops, and what it undoes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Step(engines.Step):
-    """A step that writes down what is done to it; `fails` names the parts that raise an error."""
+    """A step that records its calls; `fails` names the parts that raise an error."""
 
     title = "Test"
 
@@ -64,7 +64,7 @@ def events_of(m: Migration) -> list[str]:
     return [f"{row['event']} {row['data'].get('step', '')}".strip() for row in rows]
 
 
-def test_a_step_is_captured_applied_and_verified_and_each_is_in_the_journal_before(tmp_path: Path) -> None:
+def test_step_is_written_to_the_journal_before_it_is_applied(tmp_path: Path) -> None:
     m, seen = migration(tmp_path)
     done: list[str] = []
     step = Step("one", done)
@@ -73,7 +73,9 @@ def test_a_step_is_captured_applied_and_verified_and_each_is_in_the_journal_befo
     Engine(m, [step]).run()
     assert done == ["one capture", "one first", "one second", "one verify"]
     assert written == ["run-started", "action-started one", "action-started one", "action-done one"]
-    assert events_of(m)[1:3] == ["captured one", "step-started one"], "what undoes it is on the disk before it begins"
+    assert events_of(m)[1:3] == ["captured one", "step-started one"], (
+        "the undo data is on the disk before the step starts"
+    )
     assert events_of(m)[-1] == "step-done one"
     assert [e.detail for e in seen if isinstance(e, StepFinished)] == [""]
     assert [e.describes for e in seen if isinstance(e, ActionStarted)] == ["first action", "second action after first"]
@@ -81,12 +83,12 @@ def test_a_step_is_captured_applied_and_verified_and_each_is_in_the_journal_befo
 
 
 @pytest.mark.parametrize("part", ["capture", "first", "second", "verify"])
-def test_an_error_in_any_part_of_a_step_fails_it_and_stops_the_run(tmp_path: Path, part: str) -> None:
+def test_error_in_any_part_of_a_step_stops_the_run(tmp_path: Path, part: str) -> None:
     m, seen = migration(tmp_path)
     done: list[str] = []
     with pytest.raises(ApplianceError, match=f"one {part} failed"):
         Engine(m, [Step("one", done, fails=part), Step("two", done)]).run()
-    assert done[-1] == f"one {part}", "nothing is done after it, in this step or the next"
+    assert done[-1] == f"one {part}", "no later part of this step or the next is done"
     assert events_of(m)[-1] == "step-failed one"
     assert m.journal.record.done == []
     assert m.journal.record.started == ([] if part == "capture" else ["one"])
@@ -96,7 +98,7 @@ def test_an_error_in_any_part_of_a_step_fails_it_and_stops_the_run(tmp_path: Pat
     assert last["error"].endswith(f"one {part} failed")
 
 
-def test_a_resume_skips_what_is_done_and_keeps_what_was_captured_first(tmp_path: Path) -> None:
+def test_resume_skips_done_steps_and_keeps_the_first_captured_state(tmp_path: Path) -> None:
     m, _ = migration(tmp_path)
     done: list[str] = []
     with pytest.raises(ApplianceError):
@@ -106,10 +108,10 @@ def test_a_resume_skips_what_is_done_and_keeps_what_was_captured_first(tmp_path:
     again: list[str] = []
     Engine(m, [Step("one", again), Step("two", again)]).run()
     assert again == ["two first", "two second", "two verify"]
-    assert m.journal.record.undo["two"] == captured, "the state of before is not taken from the changed appliance"
+    assert m.journal.record.undo["two"] == captured, "the state is not captured again from the changed appliance"
 
 
-def test_a_requested_interrupt_stops_before_the_next_action_and_before_the_next_step(tmp_path: Path) -> None:
+def test_interrupt_stops_before_the_next_action_or_step(tmp_path: Path) -> None:
     m, _ = migration(tmp_path)
     done: list[str] = []
     one, two = Step("one", done), Step("two", done)
@@ -130,7 +132,7 @@ def test_a_requested_interrupt_stops_before_the_next_action_and_before_the_next_
     assert events_of(m)[-1] == "step-done one"
 
 
-def test_a_dry_run_does_nothing_and_takes_planned_results(tmp_path: Path) -> None:
+def test_dry_run_does_nothing_and_uses_planned_results(tmp_path: Path) -> None:
     m, seen = migration(tmp_path)
     done: list[str] = []
     Engine(m, [Step("one", done)]).dry_run()
@@ -143,7 +145,7 @@ def test_a_dry_run_does_nothing_and_takes_planned_results(tmp_path: Path) -> Non
 
 
 class Beside(engines.Step):
-    """A step with one action and a check that is made at the same time: each waits for the other to begin."""
+    """A step with one action and a simultaneous check; each waits until the other has started."""
 
     id = "beside"
     title = "Test"
@@ -168,7 +170,7 @@ class Beside(engines.Step):
         self.result = yield Action("tscm-old", "wait", self._wait, "planned", beside=(check,))
 
 
-def test_a_check_is_made_while_the_action_beside_it_waits(tmp_path: Path) -> None:
+def test_check_runs_at_the_same_time_as_its_action(tmp_path: Path) -> None:
     m, seen = migration(tmp_path)
     step = Beside()
     planned = Engine(m, [step]).plan()
@@ -179,7 +181,7 @@ def test_a_check_is_made_while_the_action_beside_it_waits(tmp_path: Path) -> Non
     assert [e.describes for e in seen if isinstance(e, ActionStarted)] == ["wait", "check"]
 
 
-def test_a_failed_check_fails_the_step_after_the_action_beside_it_has_ended(tmp_path: Path) -> None:
+def test_failed_check_fails_the_step_after_its_action_has_ended(tmp_path: Path) -> None:
     m, _ = migration(tmp_path)
     step = Beside(fails=True)
     with pytest.raises(ApplianceError, match="two hosts answer"):
@@ -202,15 +204,15 @@ def rolled_back(root: Path, *, bypass: bool) -> tuple[list[str], list[str], Migr
     return done, [step for step, _ in failed], m
 
 
-def test_a_failed_step_of_the_cutover_keeps_the_earlier_ones_of_it_but_not_the_rest(tmp_path: Path) -> None:
+def test_failed_undo_of_the_cutover_keeps_its_earlier_steps(tmp_path: Path) -> None:
     done, failed, m = rolled_back(tmp_path, bypass=False)
-    assert done == ["last revert", "pass revert", "stage revert"], "two hosts may never be at the old address"
+    assert done == ["last revert", "pass revert", "stage revert"], "two hosts must never have the old address"
     assert failed == ["pass"]
     assert m.journal.record.started == ["away", "pass"], "a later rollback starts with these"
     assert "step-revert-failed pass" in events_of(m)
 
 
-def test_where_no_address_moves_every_step_is_undone_in_spite_of_a_failure(tmp_path: Path) -> None:
+def test_all_steps_are_undone_despite_a_failure_when_no_address_moves(tmp_path: Path) -> None:
     done, failed, m = rolled_back(tmp_path, bypass=True)
     assert done == ["last revert", "pass revert", "away revert", "stage revert"]
     assert failed == ["pass"]
@@ -218,7 +220,7 @@ def test_where_no_address_moves_every_step_is_undone_in_spite_of_a_failure(tmp_p
     assert m.journal.record.reverted == ["last", "away", "silent", "stage"]
 
 
-def test_a_revert_gets_what_was_captured_and_what_it_was_told(tmp_path: Path) -> None:
+def test_revert_gets_the_captured_state(tmp_path: Path) -> None:
     m, seen = migration(tmp_path)
     engine = Engine(m, [Step("one", [])])
     engine.run()
@@ -227,23 +229,23 @@ def test_a_revert_gets_what_was_captured_and_what_it_was_told(tmp_path: Path) ->
     assert engine.to_roll_back() == []
 
 
-def test_a_full_disk_stops_a_run_but_not_a_rollback(tmp_path: Path) -> None:
+def test_full_disk_stops_a_run_but_not_a_rollback(tmp_path: Path) -> None:
     m, seen = migration(tmp_path)
     done: list[str] = []
     engine = Engine(m, [Step("one", done)])
     engine.run()
-    m.journal.folder = tmp_path / "gone"  # as when the disk with the state folder is not there any more
+    m.journal.folder = tmp_path / "gone"  # as if the disk with the state folder were removed
     done.clear()
     assert engine.roll_back() == []
     assert done == ["one revert"]
-    assert m.journal.record.reverted == ["one"], "it is known in this process"
+    assert m.journal.record.reverted == ["one"], "this process knows that the step is reverted"
     assert any(isinstance(e, Message) and e.level == "warning" for e in seen)
     with pytest.raises(StateUnwritable):
         Engine(m, [Step("two", done)]).run()
-    assert done == ["one revert", "two capture"], "nothing is changed that no journal announces"
+    assert done == ["one revert", "two capture"], "no change is made without a journal entry"
 
 
-def test_a_disk_that_fails_between_two_actions_stops_the_run(tmp_path: Path) -> None:
+def test_disk_failure_between_two_actions_stops_the_run(tmp_path: Path) -> None:
     m, _ = migration(tmp_path)
     done: list[str] = []
     step = Step("one", done)
@@ -258,7 +260,7 @@ def test_a_disk_that_fails_between_two_actions_stops_the_run(tmp_path: Path) -> 
     assert done == ["one capture", "one first"]
 
 
-def test_cut_over_says_whether_a_step_of_the_cutover_began(tmp_path: Path) -> None:
+def test_cut_over_is_true_after_a_step_of_the_cutover_has_started(tmp_path: Path) -> None:
     m, _ = migration(tmp_path)
     engine = Engine(m, [Step("one", []), Step("two", [], cutover=True, fails="first")])
     assert not engine.cut_over
@@ -268,7 +270,7 @@ def test_cut_over_says_whether_a_step_of_the_cutover_began(tmp_path: Path) -> No
 
 
 class Clock:
-    """Each look at it takes 0.123456 s."""
+    """A clock that advances by 0.123456 s at each reading."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -278,7 +280,7 @@ class Clock:
         return self.now
 
 
-def test_the_seconds_of_each_action_and_step_are_in_the_journal_and_the_events(
+def test_seconds_of_actions_and_steps_are_in_journal_and_events(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engines, "time", Clock())
@@ -297,7 +299,7 @@ def test_the_seconds_of_each_action_and_step_are_in_the_journal_and_the_events(
     assert finished == [("one", "done", 0.617), ("one", "reverted", 0.37), ("two", "failed", 0.617)]
 
 
-def test_an_undo_that_fails_is_an_event_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_undo_is_an_event_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "time", Clock())
     m, seen = migration(tmp_path)
     engine = Engine(m, [Step("one", [], fails="revert")])
@@ -310,7 +312,7 @@ def test_an_undo_that_fails_is_an_event_with_its_reason(tmp_path: Path, monkeypa
     assert (finished.state, finished.seconds, finished.detail) == ("failed", 0.247, str(error))
 
 
-def test_a_step_without_anything_to_do_is_skipped_and_still_verified(tmp_path: Path) -> None:
+def test_step_without_actions_is_skipped_and_verified(tmp_path: Path) -> None:
     m, seen = migration(tmp_path)
     done: list[str] = []
     step = Step("one", done)
@@ -328,19 +330,19 @@ def _nothing() -> Actions:
     yield
 
 
-def test_a_step_that_is_repeated_runs_again_with_what_was_captured_first(tmp_path: Path) -> None:
+def test_repeated_step_keeps_the_first_captured_state(tmp_path: Path) -> None:
     m, _ = migration(tmp_path)
     done: list[str] = []
     engine = Engine(m, [Step("one", done)])
     engine.run()
     engine.run()
-    assert done == ["one capture", "one first", "one second", "one verify"], "what is done is not done again"
+    assert done == ["one capture", "one first", "one second", "one verify"], "a finished step is not repeated"
     engine.run_step(engine.steps[0])
     assert done[4:] == ["one first", "one second", "one verify"]
 
 
 class Asks(engines.Step):
-    """A step that ends with a dialogue that could not be continued."""
+    """A step whose dialogue cannot be continued."""
 
     id: ClassVar[str] = "asks"
     title: ClassVar[str] = "Test"
@@ -355,7 +357,7 @@ class Asks(engines.Step):
 
 
 @pytest.mark.parametrize("kind", [UnknownPrompt, DialogueSilent])
-def test_the_last_twenty_lines_of_a_dialogue_that_could_not_be_continued_are_shown(
+def test_last_twenty_lines_of_a_failed_dialogue_are_shown(
     tmp_path: Path, kind: type[UnknownPrompt | DialogueSilent]
 ) -> None:
     m, seen = migration(tmp_path)
@@ -367,7 +369,7 @@ def test_the_last_twenty_lines_of_a_dialogue_that_could_not_be_continued_are_sho
     assert shown.splitlines() == ["the last lines from tscm-new:", *expected]
 
 
-def test_a_dialogue_that_said_nothing_has_no_last_lines(tmp_path: Path) -> None:
+def test_silent_dialogue_has_no_last_lines(tmp_path: Path) -> None:
     m, seen = migration(tmp_path)
     with pytest.raises(DialogueSilent):
         Engine(m, [Asks(DialogueSilent, " \n")]).run()
@@ -393,15 +395,13 @@ SKIPPED: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("step", "options", "reason"), SKIPPED)
-def test_a_step_that_had_nothing_to_do_says_why(
-    tmp_path: Path, step: str, options: dict[str, Any], reason: str
-) -> None:
+def test_skipped_step_has_a_reason(tmp_path: Path, step: str, options: dict[str, Any], reason: str) -> None:
     m, _ = migration(tmp_path)
     m.options = replace(m.options, **options)
     assert engines.skip_reason(m, step) == reason
 
 
-def test_a_hook_that_is_not_there_is_why_no_snapshot_was_made(tmp_path: Path) -> None:
+def test_missing_hook_is_the_reason_for_a_skipped_snapshot(tmp_path: Path) -> None:
     for number, (hooks, reason) in enumerate(
         [(Hooks(), "the inventory has no hook `snapshot`"), (Hooks(snapshot="x"), DONE)]
     ):
@@ -409,7 +409,7 @@ def test_a_hook_that_is_not_there_is_why_no_snapshot_was_made(tmp_path: Path) ->
         assert engines.skip_reason(m, "snapshot") == reason
 
 
-def test_an_unknown_question_refuses_the_migration_with_the_command_that_teaches_it(tmp_path: Path) -> None:
+def test_unknown_question_is_refused_with_the_command_to_teach_it(tmp_path: Path) -> None:
     m, _ = migration(tmp_path)
     with pytest.raises(RehearsalUnknownPrompt) as refused, engines.refusing_unknown(m):
         raise UnknownPrompt("tscm-new", "a question", prompt="Format the disk?", transcript="Format the disk?")
@@ -417,11 +417,11 @@ def test_an_unknown_question_refuses_the_migration_with_the_command_that_teaches
     assert m.options.learn_command in refused.value.remedy()
 
 
-def test_a_step_is_no_part_of_the_cutover_unless_it_says_so() -> None:
+def test_step_is_outside_the_cutover_by_default() -> None:
     assert not engines.Step.cutover
 
 
-def test_only_a_step_that_this_run_left_out_was_not_applied() -> None:
+def test_only_a_step_left_out_by_this_run_was_not_applied() -> None:
     record = journals.RunRecord(skipped={"done before": DONE, "left out": "--update-packages was not given"})
     steps = ("done before", "left out", "never skipped")
     assert [engines.applied(record, step) for step in steps] == [True, False, True]

@@ -1,4 +1,4 @@
-"""What earlier runs teach about how long a step takes."""
+"""Estimates of the duration of steps, from earlier runs and rehearsals."""
 
 from __future__ import annotations
 
@@ -27,16 +27,14 @@ def ran(root: Path, run: str, acted: float, seconds: float) -> None:
     journal.write("step-done", step="come-back", seconds=seconds)
 
 
-def test_a_step_that_had_nothing_to_do_tells_nothing_of_how_long_it_takes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_step_without_actions_does_not_count_for_the_estimate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TSCM_STATE", str(tmp_path))
     ran(tmp_path, "20260101-000000-aaaa", 40.0, 41.0)
     ran(tmp_path, "20260102-000000-aaaa", 0.0, 0.004)
     assert estimate.earlier() == {"come-back": 41.0}
 
 
-def test_what_a_rehearsal_took_stands_for_the_restore_until_one_was_made(
+def test_rehearsal_time_is_the_estimate_until_a_restore_was_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TSCM_STATE", str(tmp_path))
@@ -49,9 +47,7 @@ def test_what_a_rehearsal_took_stands_for_the_restore_until_one_was_made(
     assert estimate.earlier()["restore"] == 9.0
 
 
-def test_the_seconds_of_each_device_are_the_mean_of_those_that_were_updated(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_estimate_of_a_device_is_the_mean_of_updated_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TSCM_STATE", str(tmp_path))
     journal = Journal.create("20260103-000000-aaaa", tmp_path)
     results = {
@@ -63,9 +59,7 @@ def test_the_seconds_of_each_device_are_the_mean_of_those_that_were_updated(
     assert estimate.earlier() == {"each device": 3.0}
 
 
-def test_a_restart_is_estimated_by_the_last_start_and_what_came_before_it_in_the_last_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_restart_estimate_uses_the_last_start_and_the_last_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TSCM_STATE", str(tmp_path))
     first = estimate.restart(40.0, estimate.earlier())
     assert (first.seconds, first.basis.partition(":")[0]) == (45.0, "usual")
@@ -85,7 +79,7 @@ PARTS = [
 ]
 
 
-def test_before_a_rehearsal_the_downtime_is_a_range_with_its_reason_and_after_it_one_figure() -> None:
+def test_downtime_is_a_range_before_and_a_figure_after_a_rehearsal() -> None:
     found = estimate.spread(PARTS, None, "--from a --to b")
     assert found.least < found.seconds == 70.0 < found.most
     assert "not measured yet: come-back" in found.basis
@@ -95,18 +89,18 @@ def test_before_a_rehearsal_the_downtime_is_a_range_with_its_reason_and_after_it
     rehearsal = Rehearsal("2026-11-27T01:02:03+00:00", "run-1")
     measured = [PARTS[0], Estimate("come-back", 60.0, "as in the last run"), Estimate("take-offline", 5.0, "usual")]
     found = estimate.spread(measured, rehearsal, "")
-    assert found.least == found.most == 75.0, "a small part that is not measured makes no range"
+    assert found.least == found.most == 75.0, "a small unmeasured part does not make it a range"
     assert estimate.estimated(found).most == 0.0
 
 
-def test_after_a_rehearsal_it_is_a_range_where_a_large_part_was_not_measured() -> None:
+def test_downtime_is_a_range_when_a_large_part_is_unmeasured() -> None:
     found = estimate.spread(PARTS, Rehearsal("2026-11-27T01:02:03+00:00", "run-1"), "")
     assert found.least < found.seconds == 70.0 < found.most
-    assert found.least > 10.0, "what was rehearsed does not vary"
+    assert found.least > 10.0, "the rehearsed part has no range"
     assert found.basis == "as rehearsed by run run-1 at 2026-11-27T01:02 (not measured yet: come-back)"
 
 
-def test_the_last_estimate_before_the_cutover_is_what_the_end_is_compared_with() -> None:
+def test_result_is_compared_with_the_last_estimate_before_the_cutover() -> None:
     before = {"total": 300.0, "downtime": 160.0, "least": 20.0, "most": 480.0, "steps": {"restore": 15.0}}
     assert estimate.before_cutover({"estimate": before, "rehearsal": {"skipped": "why"}}) == before
     rehearsed = {"seconds": 42.04, "least": 42.04, "most": 42.04}
@@ -130,9 +124,9 @@ NOW = datetime(2026, 11, 27, tzinfo=UTC)
         ({"new": "x"}, {"new": "x"}, 8, False),
         ({}, {}, 1, False),
     ],
-    ids=["unchanged", "the new one changed", "another device", "too old", "not kept"],
+    ids=["unchanged", "new appliance changed", "another device", "too old", "not kept"],
 )
-def test_a_kept_rehearsal_serves_while_nothing_has_changed(
+def test_kept_rehearsal_is_used_while_nothing_has_changed(
     kept: dict[str, str], now: dict[str, str], days: int, *, serves: bool
 ) -> None:
     assert Rehearsal((NOW - timedelta(days=days)).isoformat(), "run-1", {}, kept).serves(now, NOW) is serves
@@ -151,7 +145,7 @@ OLD, NEW = Host("old", "10.1.1.43"), Host("new", "10.1.1.50")
         ({"offline": "manual"}, True, ["syslog", "an operator has to take old offline"]),
     ],
 )
-def test_what_a_person_has_to_prepare(options: dict[str, Any], moves: bool, words: list[str]) -> None:  # noqa: FBT001
+def test_preparations_for_the_operator_are_listed(options: dict[str, Any], moves: bool, words: list[str]) -> None:  # noqa: FBT001
     facts = Facts("old", devices=("a", "b"))
     given = MigrateOptions("old", "new", **options)
     found = estimate.to_prepare(facts, OLD, NEW, given, dns_outage=False, moves=moves)
@@ -162,7 +156,7 @@ def test_what_a_person_has_to_prepare(options: dict[str, Any], moves: bool, word
     assert outage[1:] == found
 
 
-def test_a_leased_address_and_an_unknown_list_of_devices_have_to_be_prepared() -> None:
+def test_leased_address_and_unknown_devices_are_preparations() -> None:
     given = MigrateOptions("old", "new")
     found = estimate.to_prepare(Facts("old", dhcp=True), OLD, NEW, given, dns_outage=False, moves=True)
     assert any(line.startswith("DHCP: reserve 10.1.1.43") for line in found)

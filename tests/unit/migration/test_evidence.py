@@ -54,7 +54,7 @@ def again(path: Path, files: Files) -> None:
             tar.addfile(member, io.BytesIO(data))
 
 
-def test_a_bundle_has_report_journal_and_commands_and_proves_them(packed: Path) -> None:
+def test_bundle_contains_report_journal_and_commands(packed: Path) -> None:
     assert sorted(content(packed)) == ["SHA256SUMS", "commands.jsonl", "journal.jsonl", "report.html", "report.json"]
     found = evidence.check(packed, run_report.render)
     assert (found.run, found.outcome, found.signature) == (RUN, "done", None)
@@ -138,7 +138,7 @@ def _chained_again(files: Files) -> None:
         (lambda files: files.update({"SHA256SUMS": b"0  ../../etc/passwd\n"}), "cannot be read"),
     ],
 )
-def test_a_bundle_that_was_changed_is_found(packed: Path, change: Callable[[Files], object], why: str) -> None:
+def test_changed_bundle_is_refused(packed: Path, change: Callable[[Files], object], why: str) -> None:
     files = content(packed)
     change(files)
     again(packed, files)
@@ -146,7 +146,7 @@ def test_a_bundle_that_was_changed_is_found(packed: Path, change: Callable[[File
         evidence.check(packed, run_report.render)
 
 
-def test_what_is_no_bundle_is_refused_and_a_link_is_not_followed(packed: Path, tmp_path: Path) -> None:
+def test_other_archive_or_link_is_refused_as_bundle(packed: Path, tmp_path: Path) -> None:
     complete = packed.read_bytes()
     packed.write_bytes(complete[: len(complete) // 2])
     with pytest.raises(BundleDamaged):
@@ -164,13 +164,13 @@ def test_what_is_no_bundle_is_refused_and_a_link_is_not_followed(packed: Path, t
 @pytest.fixture
 def signer(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     if shutil.which("gpg") is None:
-        pytest.skip("gpg is not here")
+        pytest.skip("gpg is not installed")
     with keyring() as home:
         monkeypatch.setenv("GNUPGHOME", str(home))
         yield make_key(home, "Ada Operator <ada@example.org>")
 
 
-def test_a_signature_names_its_key_and_does_not_fit_other_hashes(tmp_path: Path, signer: str) -> None:
+def test_signature_names_its_key_and_covers_the_hashes(tmp_path: Path, signer: str) -> None:
     a_run(tmp_path)
     path, why = evidence.pack(RUN, tmp_path, run_report.render, root=tmp_path)
     assert why == ""
@@ -186,7 +186,7 @@ def test_a_signature_names_its_key_and_does_not_fit_other_hashes(tmp_path: Path,
         evidence.check(path, run_report.render)
 
 
-def test_another_signature_or_none_is_found_where_the_signer_is_known(tmp_path: Path, signer: str) -> None:
+def test_missing_or_other_signature_is_refused_for_a_known_signer(tmp_path: Path, signer: str) -> None:
     a_run(tmp_path)
     path, _ = evidence.pack(RUN, tmp_path, run_report.render, root=tmp_path)
     files = content(path)
@@ -197,7 +197,7 @@ def test_another_signature_or_none_is_found_where_the_signer_is_known(tmp_path: 
     again(path, files)
     found = evidence.check(path, run_report.render)
     assert found.signature is not None
-    assert found.signature.fingerprint == mallory, "it names who signed"
+    assert found.signature.fingerprint == mallory, "the signature names its signer"
     with pytest.raises(BundleDamaged, match=f"signed by another key: {mallory} .Mallory"):
         evidence.check(path, run_report.render, signer)
     del files["SHA256SUMS.asc"]
@@ -206,7 +206,7 @@ def test_another_signature_or_none_is_found_where_the_signer_is_known(tmp_path: 
         evidence.check(path, run_report.render, signer)
 
 
-def test_a_fingerprint_is_taken_as_gpg_shows_it() -> None:
+def test_fingerprint_is_accepted_in_the_format_of_gpg() -> None:
     shown = "0123 4567 89AB CDEF 0123  4567 89AB CDEF 0123 4567"
     assert signatures.fingerprint(shown) == signatures.fingerprint(shown.replace(" ", "").lower())
     for wrong in ("ada@example.org", "01234567", shown + "0"):
@@ -214,17 +214,13 @@ def test_a_fingerprint_is_taken_as_gpg_shows_it() -> None:
             signatures.fingerprint(wrong)
 
 
-def test_a_report_of_another_version_is_not_compared_and_this_is_shown(
-    packed: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_report_of_another_version_is_not_compared(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evidence, "__version__", "99.0")
     found = evidence.check(packed, run_report.render)
     assert any("another version of tscm-migrate: not compared" in line for line in found.lines())
 
 
-def test_a_signature_of_an_unknown_key_proves_nothing(
-    tmp_path: Path, signer: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_signature_of_an_unknown_key_is_refused(tmp_path: Path, signer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     a_run(tmp_path)
     path, _ = evidence.pack(RUN, tmp_path, run_report.render, root=tmp_path)
     with keyring() as empty:
@@ -233,11 +229,9 @@ def test_a_signature_of_an_unknown_key_proves_nothing(
             evidence.check(path, run_report.render)
 
 
-def test_without_a_key_the_bundle_is_made_and_says_why_it_is_not_signed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bundle_without_a_key_is_unsigned_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if shutil.which("gpg") is None:
-        pytest.skip("gpg is not here")
+        pytest.skip("gpg is not installed")
     a_run(tmp_path)
     with keyring() as empty:
         monkeypatch.setenv("GNUPGHOME", str(empty))
@@ -249,7 +243,7 @@ def test_without_a_key_the_bundle_is_made_and_says_why_it_is_not_signed(
 SECRET = "hunter2-of-bastion.example.org"
 
 
-def test_a_bug_report_has_nothing_that_is_not_on_its_list(tmp_path: Path) -> None:
+def test_bug_report_contains_only_listed_values(tmp_path: Path) -> None:
     journal = a_run(tmp_path, device=SECRET, cut=True)
     for event, data in (
         ("step-failed", {"step": "restore", "code": SECRET, "error": SECRET}),
@@ -267,7 +261,7 @@ def test_a_bug_report_has_nothing_that_is_not_on_its_list(tmp_path: Path) -> Non
     assert {event["outcome"] for event in made["events"]} == {None, "interrupted"}
 
 
-def test_a_bug_report_takes_no_number_of_an_appliance_for_a_version(tmp_path: Path) -> None:
+def test_bug_report_accepts_only_known_versions(tmp_path: Path) -> None:
     for secret in ("10.20.30.40", "482913", "4829", "1.50-0123", "20.04.482913"):
         facts = {"versions": [["TSCM-Core", secret]], "os_id": secret, "os_version": secret, "sessions": secret}
         journal = Journal.create(RUN, tmp_path / secret)
@@ -276,7 +270,7 @@ def test_a_bug_report_takes_no_number_of_an_appliance_for_a_version(tmp_path: Pa
         assert secret not in json.dumps(bug_report.build(RUN, tmp_path / secret))
 
 
-def test_what_an_appliance_repeats_of_a_secret_is_in_no_bundle_in_any_encoding(tmp_path: Path) -> None:
+def test_bundle_contains_a_repeated_secret_in_no_encoding(tmp_path: Path) -> None:
     secret = "tränen+lachen=7'\"<%"
     redact.known.add(secret)
     said = tuple(f"it said: {write(secret)}" for write in ENCODINGS.values())
@@ -312,7 +306,7 @@ def test_what_an_appliance_repeats_of_a_secret_is_in_no_bundle_in_any_encoding(t
     assert evidence.check(path, run_report.render).outcome == "attention"
 
 
-def test_a_bug_report_has_an_option_as_a_switch_a_choice_or_whether_it_was_given(tmp_path: Path) -> None:
+def test_bug_report_shows_options_without_free_text(tmp_path: Path) -> None:
     options = {"to": SECRET, "encrypt": False, "offline": "isolate", "method": SECRET, "revert_after": 60.0}
     Journal.create(RUN, tmp_path).write("run-started", run=RUN, old=SECRET, new=SECRET, version=SECRET, options=options)
     made = bug_report.build(RUN, tmp_path)

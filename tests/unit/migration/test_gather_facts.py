@@ -1,4 +1,4 @@
-"""What would stop a migration after its first changes is found while the facts are gathered."""
+"""Errors that would stop a migration after its first changes are found while the facts are gathered."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_an_error_in_the_dialect_of_a_site_is_found_before_anything_is_changed(tmp_path: Path) -> None:
+def test_invalid_site_dialect_is_an_error_of_the_survey(tmp_path: Path) -> None:
     file = tmp_path / "site.toml"
     host = Host("tscm-new", "127.0.0.50", dialect=file)
     appliance = Appliance(host, Network())

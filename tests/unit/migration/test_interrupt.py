@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="sends itself POSIX signals")
 
 
-def test_before_anything_is_changed_a_signal_stops_at_once() -> None:
+def test_signal_before_any_change_stops_at_once() -> None:
     with Interrupts(lambda _: None).installed(), pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGTERM)
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_the_first_signal_waits_for_a_safe_place_and_the_second_does_not(name: str) -> None:
+def test_first_signal_waits_for_a_safe_point_and_the_second_stops_at_once(name: str) -> None:
     told: list[Event] = []
     number = getattr(signal, name)
     interrupts = Interrupts(told.append)
@@ -49,7 +49,7 @@ def test_the_first_signal_waits_for_a_safe_place_and_the_second_does_not(name: s
 
 
 @pytest.mark.parametrize("event", [Waiting("x", 1.0, 2.0), Progress("x", 1, 2)])
-def test_a_wait_and_a_transfer_may_be_left_at_any_moment(event: Event) -> None:
+def test_wait_and_transfer_are_stopped_at_once(event: Event) -> None:
     interrupts = Interrupts(lambda _: None)
     with interrupts.installed(), interrupts.careful():
         interrupts.emit(event)
@@ -59,7 +59,7 @@ def test_a_wait_and_a_transfer_may_be_left_at_any_moment(event: Event) -> None:
             interrupts.emit(event)
 
 
-def test_putting_back_is_not_stopped_by_the_signal_that_began_it_nor_by_one_more() -> None:
+def test_rollback_is_not_stopped_by_the_first_and_second_signal() -> None:
     interrupts = Interrupts(lambda _: None)
     with interrupts.installed(), interrupts.careful():
         signal.raise_signal(signal.SIGINT)
@@ -71,7 +71,7 @@ def test_putting_back_is_not_stopped_by_the_signal_that_began_it_nor_by_one_more
                 signal.raise_signal(signal.SIGINT)
 
 
-def test_what_was_ignored_stays_ignored_and_handlers_are_given_back() -> None:
+def test_ignored_signals_stay_ignored_and_handlers_are_restored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     mine = signal.getsignal(signal.SIGTERM)
     try:
@@ -83,7 +83,7 @@ def test_what_was_ignored_stays_ignored_and_handlers_are_given_back() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
-def test_another_thread_listens_to_nothing_and_works_all_the_same() -> None:
+def test_other_thread_works_without_signal_handlers() -> None:
     done = []
 
     def body() -> None:
@@ -98,7 +98,7 @@ def test_another_thread_listens_to_nothing_and_works_all_the_same() -> None:
 
 @dataclass(frozen=True)
 class Struck(CommandRun):
-    """An event that a signal comes upon while it is written down."""
+    """An event that is interrupted by a signal while it is written."""
 
     def as_dict(self) -> dict[str, Any]:
         signal.raise_signal(signal.SIGTERM)
@@ -106,7 +106,7 @@ class Struck(CommandRun):
 
 
 @pytest.mark.timeout(30)
-def test_a_signal_while_something_is_written_down_holds_nothing_up(tmp_path: Path) -> None:
+def test_signal_while_an_event_is_written_causes_no_deadlock(tmp_path: Path) -> None:
     Journal.create("r1", tmp_path).write("run-started", run="r1", old="a", new="b")
     told: list[Event] = []
     interrupts = Interrupts(Recorder(told.append, lambda _data: "", tmp_path))
@@ -120,7 +120,7 @@ def test_a_signal_while_something_is_written_down_holds_nothing_up(tmp_path: Pat
 
 
 class Narrow(io.RawIOBase):
-    """A terminal upon whose writing a signal comes."""
+    """A terminal whose write is interrupted by a signal."""
 
     def __init__(self) -> None:
         self.taken = b""
@@ -136,7 +136,7 @@ class Narrow(io.RawIOBase):
         return len(data)
 
 
-def test_a_signal_while_something_is_printed_is_heard_and_breaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signal_while_text_is_printed_is_handled(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = Narrow()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BufferedWriter(screen), encoding="utf-8"))
     interrupts = Interrupts(Steady(json_lines))

@@ -1,4 +1,4 @@
-"""The journal: on disk before it returns, chained, tolerant of a torn end and of nothing else."""
+"""The journal: entries are chained; only an incomplete last line is tolerated."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def made(root: Path, run: str = "r1") -> j.Journal:
     return journal
 
 
-def test_what_was_written_is_read_again(tmp_path: Path) -> None:
+def test_written_entries_are_read(tmp_path: Path) -> None:
     journal = made(tmp_path)
     record, entries = j.read("r1", tmp_path)
     assert [entry.event for entry in entries] == ["run-started", "captured", "step-started", "noted"]
@@ -39,7 +39,7 @@ def test_what_was_written_is_read_again(tmp_path: Path) -> None:
     assert record.notes["archive"] == {"name": "ä\nb"}
 
 
-def test_a_torn_last_line_is_dropped_and_the_run_goes_on(tmp_path: Path) -> None:
+def test_incomplete_last_line_is_dropped(tmp_path: Path) -> None:
     made(tmp_path)
     path = tmp_path / "runs" / "r1" / "journal.jsonl"
     whole = path.read_bytes()
@@ -54,7 +54,7 @@ def test_a_torn_last_line_is_dropped_and_the_run_goes_on(tmp_path: Path) -> None
 
 @settings(max_examples=60, deadline=None)
 @given(position=st.integers(0, 10_000), bit=st.integers(0, 7))
-def test_a_changed_bit_before_the_last_line_is_an_error(
+def test_changed_bit_before_the_last_line_is_an_error(
     tmp_path_factory: pytest.TempPathFactory, position: int, bit: int
 ) -> None:
     root = tmp_path_factory.mktemp("j")
@@ -70,7 +70,7 @@ def test_a_changed_bit_before_the_last_line_is_an_error(
     assert "journal.jsonl" in caught.value.message()
 
 
-def test_a_removed_line_is_noticed(tmp_path: Path) -> None:
+def test_removed_line_is_an_error(tmp_path: Path) -> None:
     made(tmp_path)
     path = tmp_path / "runs" / "r1" / "journal.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
@@ -80,49 +80,49 @@ def test_a_removed_line_is_noticed(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no modes there")
-def test_journal_and_folder_are_for_their_owner_only(tmp_path: Path) -> None:
+def test_journal_and_folder_are_readable_by_their_owner_only(tmp_path: Path) -> None:
     journal = made(tmp_path)
     assert stat.S_IMODE(journal.path.stat().st_mode) == 0o600
     assert stat.S_IMODE(journal.folder.stat().st_mode) == 0o700
 
 
-def test_what_capture_saw_first_is_what_counts(tmp_path: Path) -> None:
+def test_first_captured_state_is_kept(tmp_path: Path) -> None:
     journal = made(tmp_path)
     journal.write("captured", step="hold-updates", undo={"in_place": False})
     assert journal.record.undo["hold-updates"] == {"in_place": True}
 
 
-def test_a_reverted_step_is_neither_done_nor_started(tmp_path: Path) -> None:
+def test_reverted_step_is_neither_done_nor_started(tmp_path: Path) -> None:
     journal = made(tmp_path)
     journal.write("step-done", step="hold-updates")
     journal.write("step-reverted", step="hold-updates")
     assert (journal.record.done, journal.record.started, journal.record.reverted) == ([], [], ["hold-updates"])
 
 
-def test_a_run_that_is_not_there_names_the_remedy(tmp_path: Path) -> None:
+def test_unknown_run_is_refused_with_remedy(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         j.Journal.open("nope", tmp_path)
     assert "tscm-migrate run list" in caught.value.remedy()
 
 
-def test_every_line_is_one_json_object_in_ascii(tmp_path: Path) -> None:
+def test_line_is_one_json_object_in_ascii(tmp_path: Path) -> None:
     path = made(tmp_path).path
     for number, line in enumerate(path.read_bytes().splitlines()):
         assert json.loads(line.decode("ascii"))["n"] == number
 
 
-def test_runs_are_listed_newest_first(tmp_path: Path) -> None:
+def test_runs_are_listed_with_the_newest_first(tmp_path: Path) -> None:
     for run in ("20260101-000000-aaaa", "20260301-000000-bbbb", "20260201-000000-cccc"):
         made(tmp_path, run)
     assert [run[:8] for run in j.runs(tmp_path)] == ["20260301", "20260201", "20260101"]
 
 
-def test_the_first_line_tells_the_format(tmp_path: Path) -> None:
+def test_first_line_contains_the_format(tmp_path: Path) -> None:
     _, entries = j.read(made(tmp_path).record.run, tmp_path)
     assert [entry.data.get("format") for entry in entries] == [j.FORMAT, None, None, None]
 
 
-def test_a_later_format_is_named_and_not_called_damage(tmp_path: Path) -> None:
+def test_later_format_is_not_reported_as_damage(tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "r2"
     folder.mkdir(parents=True)
     line = {"n": 0, "t": "2030-01-01T00:00:00Z", "event": "run-started", "data": {"format": j.FORMAT + 1}, "chain": "x"}
@@ -131,12 +131,12 @@ def test_a_later_format_is_named_and_not_called_damage(tmp_path: Path) -> None:
         with pytest.raises(JournalNewer) as caught:
             read("r2", tmp_path)
         assert f"its format is {j.FORMAT + 1}" in caught.value.message()
-    assert locks.unfinished("r2", tmp_path), "nobody may begin another run over it"
+    assert locks.unfinished("r2", tmp_path), "no other run may start"
     assert [line.state for line in run_list.listing(tmp_path)] == ["newer"]
 
 
 @pytest.mark.slow
-def test_a_run_with_a_step_of_a_later_version_is_not_taken_back_without_it(tmp_path: Path) -> None:
+def test_rollback_refuses_a_step_of_a_later_version(tmp_path: Path) -> None:
     made(tmp_path).write("step-started", step="bless")
     env = {**os.environ, "TSCM_STATE": str(tmp_path), "TSCM_INVENTORY": str(tmp_path / "hosts.toml")}
     (tmp_path / "hosts.toml").write_text('[hosts.a]\naddress = "127.0.0.1"\n[hosts.b]\naddress = "127.0.0.2"\n')
@@ -148,7 +148,7 @@ def test_a_run_with_a_step_of_a_later_version_is_not_taken_back_without_it(tmp_p
         assert "(journal.newer, exit code 1)" in done.stderr
 
 
-def test_a_mistyped_run_suggests_the_near_one(tmp_path: Path) -> None:
+def test_mistyped_run_gets_a_suggestion(tmp_path: Path) -> None:
     made(tmp_path, "20260101-000000-aaaa")
     with pytest.raises(UsageError) as caught:
         j.read("20260101-00000-aaaa", tmp_path)
@@ -156,7 +156,7 @@ def test_a_mistyped_run_suggests_the_near_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../runs/r1", "r1/"])
-def test_what_is_no_name_is_no_run(tmp_path: Path, name: str) -> None:
+def test_invalid_run_id_is_refused(tmp_path: Path, name: str) -> None:
     made(tmp_path)
     with pytest.raises(UsageError):
         j.read(name, tmp_path)
@@ -165,7 +165,7 @@ def test_what_is_no_name_is_no_run(tmp_path: Path, name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
 @pytest.mark.parametrize("closed", ["runs/r1/journal.jsonl", "runs/r1", "runs"])
-def test_what_may_not_be_read_is_said_with_its_path_and_hides_nothing(tmp_path: Path, closed: str) -> None:
+def test_unreadable_run_is_reported_with_its_path(tmp_path: Path, closed: str) -> None:
     made(tmp_path)
     made(tmp_path, "r2")
     (tmp_path / closed).chmod(0o000)

@@ -1,4 +1,4 @@
-"""Which appliance answers: proofs in their order, and no answer where there is none."""
+"""Which appliance answers: evidence is used in its order; without evidence the result is unknown."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def marked(role: str, run: str = RUN) -> ApplianceLock:
 @pytest.mark.parametrize(
     ("trace", "known_", "who"),
     [
-        # nobody but the new one has its key
+        # only the new appliance has its key
         (HostTraits("K-new"), known(restoring=True), "new"),
         (HostTraits("K-new", marked("old")), known(), "new"),
         # the same key on both (cloned images): it proves nothing
         (HostTraits("K", marked("old")), known(old_keys=frozenset({"K"}), new_keys=frozenset({"K"})), "old"),
         (HostTraits("K", marked("new")), known(old_keys=frozenset({"K"}), new_keys=frozenset({"K"})), "new"),
         (HostTraits("K"), known(old_keys=frozenset({"K"}), new_keys=frozenset({"K"}), restoring=True), ""),
-        # after the restore both show the old one's key
+        # after the restore both show the key of the old appliance key
         (HostTraits("K-old", marked("new")), known(restoring=True), "new"),
         (HostTraits("K-old", marked("old")), known(restoring=True), "old"),
         # the mark of another run says nothing
@@ -44,25 +44,25 @@ def marked(role: str, run: str = RUN) -> ApplianceLock:
         (HostTraits("K-old", machine_id="A"), known(restoring=True, old_machine="A", new_machine="A"), ""),
         (HostTraits("K-old", boot="boot-old 1"), known(restoring=True), "old"),
         (HostTraits("K-old", boot="boot-new 1"), known(restoring=True), "new"),
-        # before any restore only the old one has its key
+        # before any restore only the old appliance has its key
         (HostTraits("K-old", boot="another"), known(), "old"),
-        # its updates are held: the new one's never are
+        # its updates are held: those of the new appliance never are
         (HostTraits("K-old", holds=True), known(restoring=True), "old"),
-        # the old one went away with the mark on it, and here is none
+        # the old appliance went away with the mark on it, and the lock is missing here
         (HostTraits("K-old"), known(restoring=True, locked_old=True), "new"),
-        (HostTraits("K-stranger"), known(), ""),
+        (HostTraits("K-other"), known(), ""),
     ],
 )
-def test_an_appliance_is_told_by_what_only_it_has(trace: HostTraits, known_: KnownTraits, who: str) -> None:
+def test_appliance_is_identified_by_unique_evidence(trace: HostTraits, known_: KnownTraits, who: str) -> None:
     assert who_is(trace, known_) == who
 
 
 @pytest.mark.parametrize("text", ["", "[]", "null", "{", '{"run": 1}', '{"run": "a", "pid": "x"}', "\x00", "9" * 5000])
-def test_a_lock_that_cannot_be_read_is_somebodys(text: str) -> None:
+def test_unreadable_lock_counts_as_a_lock_of_another_run(text: str) -> None:
     assert ApplianceLock.parse(text) == ApplianceLock()
 
 
-def test_a_lock_comes_back_as_it_was_written() -> None:
+def test_lock_is_read_as_it_was_written() -> None:
     mark = ApplianceLock(RUN, "old", "me@there", "ab12", 7, "2024-05-01T03:00:00Z")
     assert ApplianceLock.parse(mark.text()) == mark
     assert "\n" not in ApplianceLock(owner="me\nyou").text()

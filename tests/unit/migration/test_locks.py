@@ -1,4 +1,4 @@
-"""One run at a time on this workstation: the operating system's own locks, which prove that a process is dead."""
+"""One run at a time on this workstation: locks of the operating system, which end with their process."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ with locks.local_locks(sys.argv[2], [Host("tscm-new", "10.1.1.50")], Path(sys.ar
 
 @pytest.fixture
 def holder(tmp_path: Path) -> subprocess.Popen[str]:
-    """Another process that has the new one locked."""
+    """Start another process that has tscm-new locked."""
     words = [sys.executable, "-c", HOLDER, str(tmp_path), RUN]
     process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -43,7 +43,7 @@ def holder(tmp_path: Path) -> subprocess.Popen[str]:
     return process
 
 
-def test_a_second_process_is_refused_and_told_who_has_it(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
+def test_second_process_is_refused_with_the_owner_of_the_lock(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
     with pytest.raises(Locked) as refused, locks.local_locks("other", HOSTS, tmp_path):
         pass
     assert refused.value.host == "tscm-new"
@@ -54,7 +54,7 @@ def test_a_second_process_is_refused_and_told_who_has_it(tmp_path: Path, holder:
         pass
 
 
-def test_a_killed_process_holds_nothing_and_that_is_the_proof(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
+def test_lock_of_a_killed_process_is_free(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
     found = locks.new_lock(RUN, "old", tmp_path)
     assert not locks.proved_dead(found, tmp_path)
     os.kill(holder.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
@@ -62,7 +62,7 @@ def test_a_killed_process_holds_nothing_and_that_is_the_proof(tmp_path: Path, ho
     assert locks.proved_dead(found, tmp_path)
 
 
-def test_a_run_of_another_workstation_is_never_proved_dead(tmp_path: Path) -> None:
+def test_run_of_another_workstation_always_counts_as_alive(tmp_path: Path) -> None:
     elsewhere = locks.new_lock(RUN, "old", tmp_path / "elsewhere")
     assert not locks.proved_dead(elsewhere, tmp_path / "here")
     assert not locks.proved_dead(ApplianceLock(), tmp_path)
@@ -82,9 +82,7 @@ def begun(root: Path, run: str, *, started: bool, outcome: str = "") -> journal.
     ("started", "outcome", "refused"),
     [(True, "", True), (True, "interrupted", True), (False, "", False), (True, "done", False)],
 )
-def test_nobody_begins_over_a_run_that_has_left_something_undone(
-    tmp_path: Path, *, started: bool, outcome: str, refused: bool
-) -> None:
+def test_run_over_an_unfinished_run_is_refused(tmp_path: Path, *, started: bool, outcome: str, refused: bool) -> None:
     begun(tmp_path, RUN, started=started, outcome=outcome)
     locks.refuse_over_unfinished("another-host", root=tmp_path)
     if refused:
@@ -94,7 +92,7 @@ def test_nobody_begins_over_a_run_that_has_left_something_undone(
         locks.refuse_over_unfinished("tscm-new", root=tmp_path)
 
 
-def test_what_a_step_learned_is_forgotten_when_it_is_taken_back(tmp_path: Path) -> None:
+def test_notes_of_a_step_are_removed_when_it_is_reverted(tmp_path: Path) -> None:
     made = begun(tmp_path, RUN, started=False)
     made.write("captured", step="backup", undo={"a": 1})
     made.write("step-started", step="backup")
@@ -104,12 +102,12 @@ def test_what_a_step_learned_is_forgotten_when_it_is_taken_back(tmp_path: Path) 
     made.write("step-reverted", step="backup")
     record, _ = journal.read(RUN, tmp_path)
     assert record.notes == {"kept": 1}
-    assert record.undo == {"backup": {"a": 1}}, "captured once, for ever"
+    assert record.undo == {"backup": {"a": 1}}, "the captured state is kept"
     assert (record.started, record.done, record.reverted) == ([], [], ["backup"])
 
 
 @pytest.mark.skipif(not hasattr(os, "pwrite"), reason="a file size limit is POSIX")
-def test_a_full_disk_takes_all_of_a_line_or_nothing(tmp_path: Path) -> None:
+def test_full_disk_leaves_no_partial_line(tmp_path: Path) -> None:
     import resource
 
     made = begun(tmp_path, RUN, started=True)
@@ -129,7 +127,7 @@ def test_a_full_disk_takes_all_of_a_line_or_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no modes there")
-def test_all_of_the_state_folder_is_for_its_owner_only(tmp_path: Path) -> None:
+def test_state_folder_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     root = tmp_path / "state" / "tscm-migrate"
     begun(root, RUN, started=True)
     with locks.local_locks(RUN, HOSTS, root):
@@ -140,9 +138,7 @@ def test_all_of_the_state_folder_is_for_its_owner_only(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
-def test_on_a_disk_that_only_reads_a_killed_run_is_shown_all_the_same(
-    tmp_path: Path, holder: subprocess.Popen[str]
-) -> None:
+def test_killed_run_is_shown_on_a_read_only_disk(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
     begun(tmp_path, RUN, started=True)
     locks.workstation_id(tmp_path)
     os.kill(holder.pid, signal.SIGKILL)  # its lock file stays
@@ -164,7 +160,7 @@ def test_on_a_disk_that_only_reads_a_killed_run_is_shown_all_the_same(
         words = [*UNPRIVILEGED, sys.executable, "-c", code, str(tmp_path), RUN]
         said = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout.splitlines()
         assert said[0] == "16"
-        assert said[1].endswith(".lock cannot be written: Permission denied"), "whether it is alive cannot be told"
+        assert said[1].endswith(".lock cannot be written: Permission denied"), "it is unknown whether the run is alive"
     finally:
         for path in folders:
             path.chmod(0o700)
@@ -178,7 +174,7 @@ def tool(state: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def test_a_disk_without_hard_links_keeps_an_id_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workstation_id_is_kept_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
@@ -189,7 +185,7 @@ def test_a_disk_without_hard_links_keeps_an_id_too(tmp_path: Path, monkeypatch: 
     assert [path.name for path in tmp_path.iterdir()] == ["workstation-id"]
 
 
-def test_what_a_run_has_locked_here_is_free_and_gone_at_its_end(tmp_path: Path) -> None:
+def test_local_locks_are_free_and_removed_at_the_end(tmp_path: Path) -> None:
     folder = tmp_path / "locks"
     with locks.local_locks(RUN, HOSTS, tmp_path):
         shown = {path.name for path in folder.glob("*.json")}
@@ -200,7 +196,7 @@ def test_what_a_run_has_locked_here_is_free_and_gone_at_its_end(tmp_path: Path) 
     assert list(folder.glob("run-*")) == []
 
 
-def test_a_folder_for_locks_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_unwritable_lock_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "locks").mkdir()
     (tmp_path / "locks" / "10.1.1.43_22.lock").mkdir()
     with (
@@ -210,7 +206,7 @@ def test_a_folder_for_locks_that_cannot_be_written_is_said(tmp_path: Path) -> No
         pass
 
 
-def test_a_user_id_without_a_name_has_a_question_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_user_id_without_a_name_is_shown_as_question_mark(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown() -> str:
         raise KeyError("getpwuid(): uid not found: 1234")
 
@@ -218,9 +214,7 @@ def test_a_user_id_without_a_name_has_a_question_mark(monkeypatch: pytest.Monkey
     assert locks.user_name() == "?"
 
 
-def test_of_two_processes_that_make_an_id_the_first_one_s_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_first_of_two_workstation_ids_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def too_late(_made: Path, path: Path) -> None:
         path.write_text("0123456789abcdef")
         raise FileExistsError(17, "File exists")
@@ -230,13 +224,13 @@ def test_of_two_processes_that_make_an_id_the_first_one_s_counts(
     assert [path.name for path in tmp_path.iterdir()] == ["workstation-id"]
 
 
-def test_a_state_folder_that_is_a_file_is_said(tmp_path: Path) -> None:
+def test_state_folder_that_is_a_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("")
     with pytest.raises(StateUnwritable):
         locks.workstation_id(tmp_path / "state")
 
 
-def test_a_run_whose_journal_is_damaged_may_have_left_something_and_one_that_is_not_there_has_not(
+def test_run_with_damaged_journal_counts_as_unfinished(
     tmp_path: Path,
 ) -> None:
     assert not locks.unfinished(RUN, tmp_path)
@@ -251,7 +245,7 @@ def test_a_run_whose_journal_is_damaged_may_have_left_something_and_one_that_is_
     assert (refused.value.host, refused.value.alive) == ("tscm-old", False)
 
 
-def test_an_id_that_cannot_be_read_is_said_with_its_path(tmp_path: Path) -> None:
+def test_unreadable_workstation_id_is_an_error_with_its_path(tmp_path: Path) -> None:
     (tmp_path / "workstation-id").mkdir()
     with pytest.raises(StateUnwritable, match=r"workstation-id cannot be written: \w+"):
         locks.workstation_id(tmp_path)

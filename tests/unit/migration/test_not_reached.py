@@ -1,4 +1,4 @@
-"""At the end of a run an appliance that does not answer is named: nobody can say that it is as it was."""
+"""At the end of a run, an appliance that does not answer is reported, because its state is unknown."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def migration(old: One, new: One, *, locked: set[str], started: set[str]) -> Any
         (True, True, {"old", "new"}, set(), []),
         (True, False, {"old", "new"}, {"update-packages"}, ["new"]),
         (False, True, {"old", "new"}, {"update-packages"}, ["old"]),
-        (False, True, {"old", "new"}, {"take-offline"}, []),  # it is away on purpose, and told elsewhere
+        (False, True, {"old", "new"}, {"take-offline"}, []),  # offline on purpose, which is reported separately
         (True, False, {"old"}, set(), []),
     ],
 )
-def test_who_should_be_there_and_does_not_answer_is_named(
+def test_appliance_that_should_answer_and_does_not_is_reported(
     old: bool,  # noqa: FBT001
     new: bool,  # noqa: FBT001
     locked: set[str],

@@ -35,7 +35,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_each_event_step_and_error_code_of_it_is_known(state: Path) -> None:
+def test_events_steps_and_codes_of_an_old_journal_are_known(state: Path) -> None:
     for run in (COMPLETE, UNDONE):
         record, entries = journal.read(run, state)
         raw = (state / "runs" / run / "journal.jsonl").read_text(encoding="utf-8").splitlines()
@@ -46,7 +46,7 @@ def test_each_event_step_and_error_code_of_it_is_known(state: Path) -> None:
     assert codes == {"KeyboardInterrupt"}
 
 
-def test_every_error_code_of_that_version_is_still_one() -> None:
+def test_error_codes_of_the_earlier_version_still_exist() -> None:
     def kinds(kind: type[errors.MigrateError]) -> Iterator[type[errors.MigrateError]]:
         yield kind
         for each in kind.__subclasses__():
@@ -57,7 +57,7 @@ def test_every_error_code_of_that_version_is_still_one() -> None:
     assert set(then) <= {kind.code for kind in kinds(errors.MigrateError)}
 
 
-def test_its_options_and_facts_are_read(state: Path) -> None:
+def test_options_and_facts_of_an_old_journal_are_read(state: Path) -> None:
     record, _ = journal.read(COMPLETE, state)
     options = MigrateOptions.parse(record.options)
     assert (options.from_, options.to, options.offline) == ("tscm-old", "tscm-new", "poweroff")
@@ -67,11 +67,13 @@ def test_its_options_and_facts_are_read(state: Path) -> None:
     assert {kind for kind, _ in facts["new"].host_keys} == {"ecdsa-sha2-nistp256", "ssh-ed25519", "ssh-rsa"}
 
 
-def test_it_stands_as_it_did(state: Path) -> None:
+def test_state_of_an_old_journal_is_unchanged(state: Path) -> None:
     record, _ = journal.read(COMPLETE, state)
     assert history.state_of(record) == "done"
-    assert record.done == [step.id for step in plan.steps() if step.id != "prepare-network"], "that step is newer"
-    assert final_state.has_rollback_data(record), "a rollback finds the new appliance's own settings"
+    assert record.done == [step.id for step in plan.steps() if step.id != "prepare-network"], (
+        "that step was added later"
+    )
+    assert final_state.has_rollback_data(record), "a rollback has the settings of the new appliance"
     assert {key for key, result in record.notes["devices"].items() if result["ok"]} == set(facts_of(state))
     record, _ = journal.read(UNDONE, state)
     assert history.state_of(record) == "undone"
@@ -84,7 +86,7 @@ def facts_of(state: Path) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("run", [COMPLETE, UNDONE])
-def test_it_is_shown_and_reported(state: Path, run: str) -> None:
+def test_old_journal_is_shown_and_reported(state: Path, run: str) -> None:
     lines, damage = history.lines(run)
     assert damage is None
     assert any("tscm-old → tscm-new" in line for line in lines)
@@ -96,13 +98,13 @@ def test_it_is_shown_and_reported(state: Path, run: str) -> None:
         assert "branch-isr" in page
 
 
-def test_an_estimate_is_made_from_it(state: Path) -> None:
+def test_estimate_is_computed_from_an_old_journal(state: Path) -> None:
     took = estimate.earlier()
     assert took["restore"] > 0
     assert took["come-back"] > 0
 
 
-def test_what_tells_the_two_apart_is_in_it(state: Path) -> None:
+def test_identity_of_both_appliances_is_in_an_old_journal(state: Path) -> None:
     record, _ = journal.read(COMPLETE, state)
     facts = resume._facts(record)
     old = {key for _, key in facts["old"].host_keys}

@@ -1,4 +1,4 @@
-"""A run that is over is not begun again, and nobody is told that it was."""
+"""A finished run is not resumed, and no event of a resume is emitted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RUN = "20240501-030000-1a2b"
 
 
 @pytest.mark.parametrize("outcome", ["done", "attention"])
-def test_a_resume_of_it_is_refused_before_anything_is_told(
+def test_resume_of_a_finished_run_is_refused_without_an_event(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outcome: str
 ) -> None:
     monkeypatch.setenv("TSCM_STATE", str(tmp_path))
@@ -30,9 +30,9 @@ def test_a_resume_of_it_is_refused_before_anything_is_told(
         journal.write("step-started", step=step.id)
         journal.write("step-done", step=step.id)
     journal.write("run-ended", outcome=outcome)
-    told: list[Event] = []
-    nobody = cast("Any", None)
+    emitted: list[Event] = []
+    unused = cast("Any", None)
     with pytest.raises(UsageError, match=f"run {RUN} is over \\({outcome}\\)") as refused:
-        resume.resume(RUN, Session(nobody, nobody, told.append, nobody), yes=True)
+        resume.resume(RUN, Session(unused, unused, emitted.append, unused), yes=True)
     assert f"tscm-migrate run show {RUN}" in refused.value.remedy()
-    assert told == []
+    assert emitted == []

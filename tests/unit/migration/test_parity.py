@@ -1,4 +1,4 @@
-"""Parity tells every difference, and never calls the same what nobody could tell."""
+"""The parity check reports every difference, and reports nothing as equal that is unknown."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def different(now: dict[str, Any], **given: Any) -> list[str]:
     return [row.name for row in rows(now, **given) if not row.same]
 
 
-def test_an_equal_appliance_has_no_difference() -> None:
+def test_equal_appliances_have_no_difference() -> None:
     assert different({}) == []
 
 
@@ -48,29 +48,29 @@ def test_an_equal_appliance_has_no_difference() -> None:
         ({"log_writable": False}, "log folder"),
     ],
 )
-def test_each_difference_is_told(now: dict[str, Any], name: str) -> None:
+def test_each_difference_is_reported(now: dict[str, Any], name: str) -> None:
     assert different(now) == [name]
 
 
-def test_a_damaged_or_missing_device_file_is_told() -> None:
+def test_damaged_or_missing_device_file_is_reported() -> None:
     assert different({}, files={**FILES, "devices/b": "3" * 64}) == ["device files"]
     assert different({}, files={"devices/a": "1" * 64}) == ["device files"]
 
 
-def test_a_device_more_is_no_difference() -> None:
+def test_additional_device_is_not_reported() -> None:
     assert different({"devices": ("a", "b", "c")}) == []
 
 
-def test_own_host_keys_are_wanted_when_they_are_not_restored() -> None:
+def test_own_host_keys_are_expected_when_they_are_not_restored() -> None:
     assert different({"host_keys": NEW.host_keys}, key="SHA256:new", restore_ssh=False) == []
     assert different({}, restore_ssh=False) == ["host keys", "host key shown"]
 
 
-def test_a_key_that_is_shown_but_not_foreseen_is_told() -> None:
+def test_unexpected_host_key_is_reported() -> None:
     assert different({}, key="SHA256:other") == ["host key shown"]
 
 
-def test_every_comparison_is_shown_with_what_it_compared() -> None:
+def test_comparison_is_shown_with_both_values() -> None:
     assert {row.name: (row.was, row.text()) for row in rows({})} == {
         "devices": ("2", "2"),
         "device files": ("2 files", "2 the same"),
@@ -99,18 +99,18 @@ def test_every_comparison_is_shown_with_what_it_compared() -> None:
         ({"log_writable": False}, {}, "log folder", "was writable, is not writable"),
     ],
 )
-def test_a_difference_says_what_was_and_what_is(
+def test_difference_shows_the_old_and_the_new_value(
     now: dict[str, Any], given: dict[str, Any], name: str, text: str
 ) -> None:
     assert {row.name: row.text() for row in rows(now, **given)}[name] == text
 
 
-def test_without_its_own_settings_the_new_appliance_keeps_its_own_address() -> None:
+def test_new_appliance_keeps_its_address_with_bypass_netconf() -> None:
     assert different({}, network=False) == ["address"]
     assert different({"interfaces": NEW.interfaces}, network=False) == []
 
 
-def test_an_address_more_or_one_of_ipv6_is_no_difference() -> None:
+def test_additional_or_ipv6_address_is_not_reported() -> None:
     link = Interface("eth0", "fe80::1", 64)
     more = (*OLD.interfaces, Interface("eth1", "192.0.2.7", 24), link)
     found = {row.name: row for row in rows({"interfaces": more})}
@@ -132,16 +132,16 @@ def test_an_address_more_or_one_of_ipv6_is_no_difference() -> None:
         ({"log_writable": False}, {}, {"log folder"}),
     ],
 )
-def test_what_is_not_known_of_both_is_not_compared(was: dict[str, Any], now: dict[str, Any], names: set[str]) -> None:
+def test_facts_unknown_on_one_side_are_not_compared(was: dict[str, Any], now: dict[str, Any], names: set[str]) -> None:
     every = {row.name for row in rows({})}
     assert {row.name for row in rows(now, before=Before(replace(OLD, **was), NEW, FILES))} == every - names
 
 
-def test_versions_that_the_new_appliance_does_not_list_are_not_missing_modules() -> None:
+def test_unlisted_versions_are_not_missing_modules() -> None:
     found = [row.name for row in rows({"versions": ()})]
     assert "modules" not in found
     assert "TSCM-Core" in found
 
 
-def test_without_noted_files_none_are_compared() -> None:
+def test_no_files_are_compared_without_recorded_files() -> None:
     assert "device files" not in [row.name for row in rows({}, before=Before(OLD, NEW, {}))]

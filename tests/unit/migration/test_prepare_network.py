@@ -1,4 +1,4 @@
-"""The prepared network settings, on recorded answers: what is announced before it is written, and is removed again."""
+"""Prepared network settings, with recorded answers: the file is announced, written, and removed by a rollback."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SAVED = f"{LIVE} {base64.b64encode(b'auto eth0' + bytes([10]) + b'iface eth0 ine
 
 
 def run_of(root: Path) -> tuple[Migration, LocalShell]:
-    """A run with --network prepared, and what stands for the connection to the new appliance."""
+    """Return a run with --network prepared, and the simulated connection to the new appliance."""
     m, _ = migration(root)
     m.options = replace(m.options, network="prepared")
     answers = {"read its saved": SAVED, "write ": "", "check ": "", "remove ": ""}
@@ -42,7 +42,7 @@ def carried_out(actions: Actions) -> int:
 
 
 @pytest.mark.parametrize("cut", ["write ", "check "])
-def test_what_was_written_before_the_connection_was_lost_is_removed(tmp_path: Path, cut: str) -> None:
+def test_file_written_before_a_lost_connection_is_removed(tmp_path: Path, cut: str) -> None:
     m, shell = run_of(tmp_path)
 
     def lost() -> str:
@@ -55,7 +55,7 @@ def test_what_was_written_before_the_connection_was_lost_is_removed(tmp_path: Pa
     assert shell.displays[-1] == f"remove {STAGED}"
 
 
-def test_the_file_is_announced_before_it_is_written_and_prepared_once(tmp_path: Path) -> None:
+def test_file_is_announced_before_it_is_written_once(tmp_path: Path) -> None:
     m, shell = run_of(tmp_path)
     announced: list[str] = []
 
@@ -71,7 +71,7 @@ def test_the_file_is_announced_before_it_is_written_and_prepared_once(tmp_path: 
     assert carried_out(PrepareNetwork().revert(m, {})) == 1
 
 
-def test_nothing_is_prepared_or_removed_without_the_option(tmp_path: Path) -> None:
+def test_network_is_not_prepared_without_the_option(tmp_path: Path) -> None:
     m, shell = run_of(tmp_path)
     m.options = replace(m.options, network="restore")
     assert carried_out(PrepareNetwork().apply(m)) == carried_out(PrepareNetwork().revert(m, {})) == 0

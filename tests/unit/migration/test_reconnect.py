@@ -1,4 +1,4 @@
-"""After the restore sshd begins anew: who is refused meanwhile tries again, and not for ever."""
+"""After the restore sshd restarts: a refused connection is tried again, with a limit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HOST = Host("tscm-new", "10.1.1.50")
 
 
 def migration(*answers: object, told: list[Event]) -> Any:
-    """One whose connections end so, one after the other; the last again and again."""
+    """Return a migration whose connections have these results in turn; the last one repeats."""
     left = list(answers)
 
     def dial(_host: Host, _keys: Sequence[str]) -> object:
@@ -36,7 +36,7 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host_keys, "_PAUSE", 0.0)
 
 
-def test_an_sshd_that_begins_anew_is_waited_for() -> None:
+def test_connection_is_retried_while_sshd_restarts() -> None:
     told: list[Event] = []
     refused = Unreachable("tscm-new", "Connection refused")
     assert (
@@ -46,7 +46,7 @@ def test_an_sshd_that_begins_anew_is_waited_for() -> None:
     assert [type(event) for event in told] == [Waiting, Waiting]
 
 
-def test_it_is_not_waited_for_for_ever_and_another_key_at_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retries_are_limited_and_another_key_is_never_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host_keys, "_SSHD_RESTARTS_WITHIN", 0.0)
     with pytest.raises(Unreachable):
         host_keys.dial_while_sshd_restarts(migration(Unreachable("tscm-new"), told=[]), HOST, ["key"])
@@ -56,7 +56,7 @@ def test_it_is_not_waited_for_for_ever_and_another_key_at_no_time(monkeypatch: p
     assert told == []
 
 
-def test_the_key_of_before_is_passed_over_where_the_keys_are_just_being_read_again() -> None:
+def test_former_host_key_is_ignored_while_keys_are_reloaded() -> None:
     before = HostKeyChanged("tscm-new")
     assert (
         host_keys.dial_while_sshd_restarts(migration(before, "a shell", told=[]), HOST, ["key"], rereads=True)

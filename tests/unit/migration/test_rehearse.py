@@ -1,4 +1,4 @@
-"""What a rehearsal of the restore finds in the device files, and what it may clear away."""
+"""The findings of a rehearsal of the restore in the device files, and which files it may remove."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ def named(found: list[checks.Finding]) -> list[tuple[str, str]]:
     return [(one.name, one.severity) for one in found]
 
 
-def test_all_device_files_as_they_are_is_well() -> None:
+def test_identical_device_files_pass() -> None:
     assert named(compare(OLD, OLD, DEVICES, before={})) == [("rehearsal-files", "ok")]
 
 
-def test_a_file_beside_the_devices_is_no_difference() -> None:
+def test_file_beside_the_devices_is_not_compared() -> None:
     here = {path: digest for path, digest in OLD.items() if not path.startswith("notes/")}
     assert named(compare(OLD, here, DEVICES, before={})) == [("rehearsal-files", "ok")]
 
 
 @pytest.mark.parametrize("known", [DEVICES, ()], ids=["listed", "not listed"])
-def test_nothing_restored_refuses(known: tuple[str, ...]) -> None:
+def test_restore_without_any_file_is_refused(known: tuple[str, ...]) -> None:
     found = compare(OLD, {}, known, before={})
     assert named(found) == [("rehearsal-devices-missing", "error")]
     assert checks.refusals(found, ())
     assert not checks.refusals(found, ("rehearsal-devices-missing",))
 
 
-def test_a_device_without_any_file_refuses_and_is_named() -> None:
+def test_device_without_files_is_refused_by_name() -> None:
     here = {path: digest for path, digest in OLD.items() if "dc-pan" not in path}
     found = compare(OLD, here, DEVICES, before={})
     assert named(found) == [("rehearsal-devices-missing", "error")]
@@ -52,18 +52,18 @@ def test_a_device_without_any_file_refuses_and_is_named() -> None:
         ({**OLD, "devices/gone/device.json": "g"}, "1 are not on the old appliance (devices/gone/device.json)"),
     ],
 )
-def test_another_difference_warns_and_says_which(here: dict[str, str], text: str) -> None:
+def test_other_difference_is_a_warning(here: dict[str, str], text: str) -> None:
     (found,) = compare(OLD, here, DEVICES, before={"devices/own/device.json": "o"})
     assert (found.name, found.severity) == ("rehearsal-files-differ", "warning")
     assert text in found.text
 
 
-def test_the_new_ones_own_devices_are_no_difference() -> None:
+def test_devices_of_the_new_appliance_are_not_compared() -> None:
     own = {"devices/own/device.json": "o"}
     assert named(compare(OLD, {**OLD, **own}, DEVICES, before=own)) == [("rehearsal-files", "ok")]
 
 
-def test_a_device_whose_files_bear_another_name_cannot_be_missed() -> None:
+def test_device_with_other_file_names_is_not_reported_as_missing() -> None:
     assert named(compare(OLD, OLD, (*DEVICES, "fw-7"), before={})) == [("rehearsal-files", "ok")]
 
 
@@ -77,5 +77,5 @@ def test_a_device_whose_files_bear_another_name_cannot_be_missed() -> None:
         (".tscm-migrate.abc", False),
     ],
 )  # fmt: skip
-def test_only_what_may_be_a_restores_own_is_cleared_away(name: str, may: bool) -> None:  # noqa: FBT001
+def test_only_files_of_the_rehearsal_are_removed(name: str, may: bool) -> None:  # noqa: FBT001
     assert may_go(name) is may

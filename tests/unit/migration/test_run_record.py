@@ -1,4 +1,4 @@
-"""What the entries of a journal add up to: state, time, notes, steps and locks; and how runs are found."""
+"""The record computed from the entries of a journal: state, time, notes, steps and locks; and finding runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RUN = "20240501-030000-1a2b"
 
 
 def record_of(*entries: tuple[str, str, dict[str, Any]]) -> RunRecord:
-    """The record after these entries: minute and second, event, data."""
+    """Return the record after these entries, each with minute and second, event, and data."""
     record = RunRecord()
     for n, (at, event, data) in enumerate(entries):
         record.apply(JournalEntry(n, f"{DAY}{at}.000Z" if at else "", event, data))
@@ -30,7 +30,7 @@ def started(at: str = "00:00", **more: Any) -> tuple[str, str, dict[str, Any]]:
     return at, "run-started", {"run": RUN, "old": "tscm-old", "new": "tscm-new", **more}
 
 
-def test_the_first_entry_names_the_run_its_appliances_and_its_options() -> None:
+def test_first_entry_has_the_run_its_appliances_and_options() -> None:
     record = record_of(started(options={"yes": True}, notes={"key": 1}))
     assert (record.run, record.old, record.new, record.verb) == (RUN, "tscm-old", "tscm-new", "migrate")
     assert (record.options, record.notes, record.began) == ({"yes": True}, {"key": 1}, f"{DAY}00:00.000Z")
@@ -49,25 +49,25 @@ def test_the_first_entry_names_the_run_its_appliances_and_its_options() -> None:
         ([("00:02", "run-ended", {})], "nothing begun"),
     ],
 )  # fmt: skip
-def test_the_state_of_a_run_is_its_outcome_or_how_far_it_came(
+def test_state_of_a_run_is_its_outcome_or_its_progress(
     entries: list[tuple[str, str, dict[str, Any]]], state: str
 ) -> None:
     assert record_of(started(), *entries).state == state
 
 
 @pytest.mark.parametrize(("verb", "state"), [("rehearse", "rehearsed"), ("prompts learn", "rehearsed"), ("", "rolled-back")])  # fmt: skip
-def test_a_rehearsal_that_was_rolled_back_is_rehearsed(verb: str, state: str) -> None:
+def test_rolled_back_rehearsal_has_the_state_rehearsed(verb: str, state: str) -> None:
     assert record_of(started(verb=verb), ("00:02", "run-ended", {"outcome": "rolled-back"})).state == state
 
 
-def test_a_run_that_goes_on_has_no_outcome_and_another_verb() -> None:
+def test_resumed_run_has_no_outcome_and_another_verb() -> None:
     first = (started(), ("00:01", "step-started", {"step": "one"}), ("00:02", "run-ended", {"outcome": "interrupted"}))
     resumed = record_of(*first, ("00:03", "run-resumed", {}))
     assert (resumed.outcome, resumed.verb, resumed.step) == ("", "resume", "")
     assert record_of(*first, ("00:03", "rollback-started", {})).verb == "rollback"
 
 
-def test_the_time_of_a_run_is_that_of_its_sessions() -> None:
+def test_time_of_a_run_is_the_sum_of_its_sessions() -> None:
     sessions = [started("00:00"), ("00:10", "noted", {"key": "k", "value": 1})]
     assert record_of(*sessions).total_seconds == 10.0, "a session that has not ended counts to its last entry"
     sessions += [("05:00", "run-resumed", {})]  # the first one was killed
@@ -76,16 +76,16 @@ def test_the_time_of_a_run_is_that_of_its_sessions() -> None:
     record = record_of(*sessions)
     assert (record.seconds, record.total_seconds, record.session_began) == (40.0, 40.0, "")
     sessions += [("09:00", "rollback-started", {}), ("09:50", "run-ended", {"outcome": "rolled-back", "seconds": 7.5})]
-    assert record_of(*sessions).total_seconds == 47.5, "a session says itself how long it was without the questions"
+    assert record_of(*sessions).total_seconds == 47.5, "a session records its time without the questions"
     assert record_of(*sessions, ("10:00", "run-ended", {"outcome": "done", "seconds": 9})).total_seconds == 47.5
 
 
-def test_a_clock_that_was_set_back_or_is_missing_takes_no_time_away() -> None:
+def test_clock_set_back_or_missing_subtracts_no_time() -> None:
     assert record_of(started("10:00"), ("05:00", "noted", {"key": "k", "value": 1})).total_seconds == 0.0
     assert record_of(started("10:00"), ("", "noted", {"key": "k", "value": 1})).total_seconds == 0.0
 
 
-def test_a_note_belongs_to_the_step_that_runs_and_goes_with_it() -> None:
+def test_note_of_a_step_is_removed_with_the_step() -> None:
     def note(key: str) -> tuple[str, str, dict[str, Any]]:
         return "00:01", "noted", {"key": key, "value": key.upper()}
 
@@ -93,7 +93,7 @@ def test_a_note_belongs_to_the_step_that_runs_and_goes_with_it() -> None:
     assert record_of(*begun).owners == {"a": "one"}
     for end in ("step-done", "step-failed", "step-revert-failed"):
         record = record_of(*begun, ("00:02", end, {"step": "one", "error": "no room"}), note("b"))
-        assert record.owners == {"a": "one"}, "after its end nothing more belongs to it"
+        assert record.owners == {"a": "one"}, "a note after the end of the step is kept"
         assert record.failed == ("" if end == "step-done" else "no room")
         assert (
             record_of(*begun, ("00:02", end, {"step": "one"}), ("00:03", "step-reverted", {"step": "one"})).notes == {}
@@ -103,7 +103,7 @@ def test_a_note_belongs_to_the_step_that_runs_and_goes_with_it() -> None:
     assert (record.notes, record.owners) == ({"b": "B"}, {"b": "two"})
 
 
-def test_steps_and_locks_are_in_order_and_each_once() -> None:
+def test_steps_and_locks_are_ordered_without_duplicates() -> None:
     entries = [
         ("00:01", "step-started", {"step": "one"}), ("00:01", "step-started", {"step": "one"}),
         ("00:02", "step-done", {"step": "one", "skipped": "it is there"}), ("00:02", "step-done", {"step": "one"}),
@@ -127,7 +127,7 @@ def made(root: Path, run: str = RUN) -> j.Journal:
     return journal
 
 
-def test_an_event_that_could_not_be_written_counts_in_this_process_only(tmp_path: Path) -> None:
+def test_unwritten_event_counts_in_this_process_only(tmp_path: Path) -> None:
     journal = made(tmp_path)
     before = journal.path.read_bytes()
     journal.remember("step-reverted", step="one")
@@ -137,7 +137,7 @@ def test_an_event_that_could_not_be_written_counts_in_this_process_only(tmp_path
     assert j.read(RUN, tmp_path)[0].notes == {"k": 1}, "the next entry has the next number"
 
 
-def test_a_journal_of_a_dry_run_is_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_journal_of_a_dry_run_is_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     journal = j.Journal.nowhere()
     journal.write("step-started", step="one")
@@ -145,7 +145,7 @@ def test_a_journal_of_a_dry_run_is_in_memory(tmp_path: Path, monkeypatch: pytest
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_damaged_journal_is_read_up_to_the_damage(tmp_path: Path) -> None:
+def test_damaged_journal_is_read_up_to_the_damage(tmp_path: Path) -> None:
     journal = made(tmp_path)
     journal.write("step-done", step="one")
     whole = journal.path.read_bytes()
@@ -173,7 +173,7 @@ def test_a_damaged_journal_is_read_up_to_the_damage(tmp_path: Path) -> None:
     ],
     ids=["number", "checksum", "list", "without a checksum", "null"],
 )
-def test_a_line_that_is_not_the_next_one_is_damage(tmp_path: Path, change: Any) -> None:
+def test_line_out_of_order_is_damage(tmp_path: Path, change: Any) -> None:
     journal = made(tmp_path)
     first, second = journal.path.read_bytes().splitlines(keepends=True)
     journal.path.write_bytes(first + change(second))
@@ -181,13 +181,13 @@ def test_a_line_that_is_not_the_next_one_is_damage(tmp_path: Path, change: Any) 
         j.read(RUN, tmp_path)
 
 
-def test_a_run_is_made_once(tmp_path: Path) -> None:
+def test_existing_run_cannot_be_created_again(tmp_path: Path) -> None:
     made(tmp_path)
     with pytest.raises(StateUnwritable, match=RUN):
         j.Journal.create(RUN, tmp_path)
 
 
-def test_an_id_tells_when_the_run_began() -> None:
+def test_run_id_contains_the_start_time() -> None:
     one, other = (j.new_run_id(datetime(2024, 5, 1, 3, 0, 7, tzinfo=UTC)) for _ in range(2))
     assert one[:16] == other[:16] == "20240501-030007-"
     assert len(one) == len(other) == 20
@@ -203,7 +203,7 @@ def test_only_folders_with_a_journal_are_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("call", ["iterdir", "is_file"])
-def test_what_cannot_be_listed_is_said_and_what_cannot_be_seen_is_listed(
+def test_unlistable_runs_are_an_error_and_unreadable_ones_are_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     made(tmp_path)
@@ -216,12 +216,12 @@ def test_what_cannot_be_listed_is_said_and_what_cannot_be_seen_is_listed(
         with pytest.raises(StateUnreadable, match="runs"):
             list(j.runs(tmp_path))
         return
-    assert list(j.runs(tmp_path)) == [RUN], "reading it reports the error"
+    assert list(j.runs(tmp_path)) == [RUN], "the error is raised when the run is read"
     with pytest.raises(StateUnreadable, match=RUN):
         j.read(RUN, tmp_path)
 
 
-def test_a_run_that_is_not_there_is_a_usage_error_also_without_any_run(tmp_path: Path) -> None:
+def test_unknown_run_is_a_usage_error_also_without_any_run(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no run"):
         j.read(RUN, tmp_path)
 
@@ -231,7 +231,7 @@ def test_times_are_rounded_to_milliseconds() -> None:
     assert record_of(started(), ended).total_seconds == 7.123
 
 
-def test_the_first_line_has_format_one(tmp_path: Path) -> None:
+def test_first_line_has_format_one(tmp_path: Path) -> None:
     assert b'"data": {"format": 1,' in made(tmp_path).path.read_bytes()
 
 
@@ -241,7 +241,7 @@ def test_the_first_line_has_format_one(tmp_path: Path) -> None:
     ids=["with a number", "without one"],
 )  # fmt: skip
 @pytest.mark.parametrize("call", ["mkdir", "open", "read_bytes", "iterdir", "is_file", "write"])
-def test_the_reason_of_the_system_is_told_without_its_number(
+def test_system_error_is_shown_without_its_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, error: OSError, why: str
 ) -> None:
     journal = made(tmp_path)
@@ -261,7 +261,7 @@ def test_the_reason_of_the_system_is_told_without_its_number(
         "write": lambda: journal.write("noted", key="k", value=1),
     }
     with monkeypatch.context() as patched:
-        if call == "open":  # it was read, and cannot be written
+        if call == "open":  # it can be read, and cannot be written
             raw = journal.path.read_bytes()
             patched.setattr(Path, "read_bytes", lambda _: raw)
         patched.setattr(os if call == "write" else Path, call, refuse_one if call == "mkdir" else refuse)
@@ -293,7 +293,7 @@ def test_no_descriptor_stays_open_after_a_write(tmp_path: Path, monkeypatch: pyt
     assert len(opened) == (1 if os.name == "nt" else 2), "the file, and its folder because the file is new"
 
 
-def test_a_journal_that_is_opened_again_has_the_record_of_its_entries(tmp_path: Path) -> None:
+def test_opened_journal_has_the_record_of_its_entries(tmp_path: Path) -> None:
     record = made(tmp_path).record
     assert j.Journal.open(RUN, tmp_path).record == record
     assert record.started == ["one"]

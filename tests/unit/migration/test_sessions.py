@@ -1,4 +1,4 @@
-"""What a session tells its watchers at its begin, and the operator's time, which is not the run's own."""
+"""The events at the start of a session, and the time of the operator, which does not count for the run."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from tscm_migrate.ssh.shell import Shell
 
 
-def test_the_time_of_open_questions_is_added_up_with_that_of_the_passphrase(monkeypatch: pytest.MonkeyPatch) -> None:
-    ticks = itertools.count(0.0, 30.0)  # each look at the clock is half a minute later
+def test_time_of_questions_and_of_the_passphrase_is_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = itertools.count(0.0, 30.0)  # each reading of the clock is 30 s later
     monkeypatch.setattr("time.monotonic", lambda: next(ticks))
     secrets = Secrets(interactive=True, environ={}, ask=lambda _: "pass phrase")
     operator = TimedOperator(Terminal(attended=False), secrets)
@@ -35,7 +35,7 @@ def test_the_time_of_open_questions_is_added_up_with_that_of_the_passphrase(monk
     assert context.waited(operator) == 60.0
     assert secrets.passphrase(Host("tscm-old", "10.1.1.43")) is not None
     assert context.waited(operator) == 90.0
-    assert context.waited(operator.operator) == 0.0, "one that is not measured"
+    assert context.waited(operator.operator) == 0.0, "a question that is not measured"
 
 
 def started(verb: str, record: RunRecord) -> RunStarted:
@@ -46,7 +46,7 @@ def started(verb: str, record: RunRecord) -> RunStarted:
     return resume._started(record, verb, Participants(old, new))
 
 
-def test_a_resume_tells_all_steps_those_that_are_done_and_since_when_there_is_downtime() -> None:
+def test_resume_event_has_all_steps_done_steps_and_downtime_start() -> None:
     record = RunRecord(run="r", started=["hold-updates", "backup"], done=["hold-updates"])
     record.notes["offline_began"] = 1700000000.0
     record.done.append("snapshot")
@@ -57,7 +57,7 @@ def test_a_resume_tells_all_steps_those_that_are_done_and_since_when_there_is_do
     assert (event.done, event.offline_since) == (("hold-updates", "snapshot"), 1700000000.0)
 
 
-def test_a_rollback_tells_the_steps_that_it_undoes_the_last_one_first() -> None:
+def test_rollback_event_has_the_steps_to_undo_in_reverse_order() -> None:
     record = RunRecord(run="r", started=["hold-updates", "backup", "transfer", "prepare-network", "take-offline"])
     record.skipped |= {"prepare-network": "--network prepared was not given", "transfer": "it is done already"}
     event = started("rollback", record)

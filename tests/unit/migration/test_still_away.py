@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 def run_with(root: Path, answer: str) -> tuple[Migration, LocalShell]:
-    """A run whose new appliance gets this answer to its probes of the old address."""
+    """Return a run whose new appliance gets this answer when it probes the old address."""
     m, _ = migration(root, network=Network())
     shell = LocalShell(m.new.host, recorded={"probe 127.0.0.43": f"asked arp\n{answer}"}, runs_here=False)
     m.new.moved(replace(m.new.host), shell)  # type: ignore[arg-type]
     return m, shell
 
 
-def test_a_proof_of_this_moment_is_not_repeated(tmp_path: Path) -> None:
+def test_recent_proof_is_not_repeated(tmp_path: Path) -> None:
     m, shell = run_with(tmp_path, "")
     m.set_note("offline_proved", time.time())
     offline.still_away(m)
@@ -34,7 +34,7 @@ def test_a_proof_of_this_moment_is_not_repeated(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("proved", [None, -3600.0, -10.0, 600.0], ids=["none", "an hour", "ten seconds", "the future"])
-def test_an_older_proof_is_repeated(tmp_path: Path, proved: float | None) -> None:
+def test_older_proof_is_repeated(tmp_path: Path, proved: float | None) -> None:
     m, shell = run_with(tmp_path, "")
     if proved is not None:
         m.set_note("offline_proved", time.time() + proved)
@@ -42,7 +42,7 @@ def test_an_older_proof_is_repeated(tmp_path: Path, proved: float | None) -> Non
     assert shell.displays == ["probe 127.0.0.43"]
 
 
-def test_a_host_that_has_returned_since_stops_the_restart(tmp_path: Path) -> None:
+def test_returned_host_stops_the_restart(tmp_path: Path) -> None:
     m, _ = run_with(tmp_path, "arp\n")
     m.set_note("offline_proved", time.time() - 10)
     with pytest.raises(StillOnline, match=r"arp answers at 127\.0\.0\.43: it has returned"):

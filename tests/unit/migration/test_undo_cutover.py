@@ -1,4 +1,4 @@
-"""Undoing the cutover: who is at the old address, and that two hosts are never there; on recorded answers."""
+"""Undoing the cutover: which host is at the old address, and that two hosts never are; with recorded answers."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def shell(
         ("", "old", {}, "old"),
     ],
 )
-def test_a_host_is_identified_by_its_macs_and_else_by_what_only_one_has(
+def test_host_is_identified_by_its_macs_or_other_unique_evidence(
     tmp_path: Path, mac: str, lock: str, undo: dict[str, Any], who: str
 ) -> None:
     m, _ = migration(tmp_path, network=Network({OLD: shell(mac=mac, lock=lock)}))
@@ -83,7 +83,7 @@ def test_a_host_is_identified_by_its_macs_and_else_by_what_only_one_has(
     assert (connection is not None) == (who in {"old", "new"})
 
 
-def test_what_nothing_identifies_is_unknown(tmp_path: Path) -> None:
+def test_host_without_evidence_is_unknown(tmp_path: Path) -> None:
     m, _ = migration(tmp_path, network=Network({OLD: shell()}))
     m.journal.write("step-started", step="restore")
     assert undo_cutover.identify_at(m, m.old.host, UNDO)[0] == "unknown"
@@ -93,9 +93,7 @@ def test_what_nothing_identifies_is_unknown(tmp_path: Path) -> None:
     ("error", "who"),
     [(HostKeyError("tscm-old", "shows another key"), "other"), (Unreachable("tscm-old", "timed out"), "no answer")],
 )
-def test_an_unknown_host_key_is_another_host_s_and_no_connection_is_no_answer(
-    tmp_path: Path, error: Exception, who: str
-) -> None:
+def test_unknown_host_key_belongs_to_another_host(tmp_path: Path, error: Exception, who: str) -> None:
     network = Network({OLD: error})
     m, _ = migration(tmp_path, network=network)
     assert undo_cutover.identify_at(m, m.old.host, UNDO) == (who, None)
@@ -110,7 +108,7 @@ def test_an_unknown_host_key_is_another_host_s_and_no_connection_is_no_answer(
         (HostKeyError("tscm-old", "shows another key"), "another host is there"),
     ],
 )
-def test_the_old_appliance_is_not_returned_to_an_address_that_another_host_has(
+def test_old_appliance_is_not_returned_to_an_occupied_address(
     tmp_path: Path, at_old: LocalShell | Exception, named: str
 ) -> None:
     m, _ = migration(tmp_path, network=Network({OLD: at_old, NEW: shell(mac=NEW_MAC)}))
@@ -118,14 +116,14 @@ def test_the_old_appliance_is_not_returned_to_an_address_that_another_host_has(
         undo_cutover.prove_address_free(m, UNDO)
 
 
-def test_an_unknown_host_at_the_old_address_is_not_taken_for_the_old_appliance(tmp_path: Path) -> None:
+def test_unknown_host_at_the_old_address_is_not_the_old_appliance(tmp_path: Path) -> None:
     m, _ = migration(tmp_path, network=Network({OLD: shell(), NEW: shell(mac=NEW_MAC)}))
     m.journal.write("step-started", step="restore")
     with pytest.raises(AddressConflict, match="no MAC address, machine-id, host key or lock"):
         undo_cutover.prove_address_free(m, UNDO)
 
 
-def test_silence_is_proved_from_the_new_appliance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_free_old_address_is_proved_from_the_new_appliance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(undo_cutover, "_GONE_WITHIN", 0.5)
     new = shell(mac=NEW_MAC, answers="asked arp\narp\n")
     m, _ = migration(tmp_path, network=Network({NEW: new}))
@@ -133,16 +131,16 @@ def test_silence_is_proved_from_the_new_appliance(tmp_path: Path, monkeypatch: p
         undo_cutover.prove_address_free(m, UNDO)
     new.recorded["probe "] = "asked arp\n"
     undo_cutover.prove_address_free(m, UNDO)
-    assert sum("probe " in display for display in new.displays) >= 3, "it is asked, and at two looks"
+    assert sum("probe " in display for display in new.displays) >= 3, "the new appliance probes the address twice"
 
 
-def test_a_silence_that_nobody_can_ask_for_is_no_proof(tmp_path: Path) -> None:
+def test_free_address_is_unproved_without_the_new_appliance(tmp_path: Path) -> None:
     m, _ = migration(tmp_path, network=Network({NEW: shell(mac=NEW_MAC, answers="")}))
     with pytest.raises(AddressConflict):
         undo_cutover.prove_address_free(m, UNDO)
 
 
-def test_the_new_appliance_is_found_at_either_of_its_addresses(tmp_path: Path) -> None:
+def test_new_appliance_is_found_at_either_address(tmp_path: Path) -> None:
     m, _ = migration(tmp_path, network=Network({OLD: shell(mac=NEW_MAC)}))
     assert undo_cutover.find_new(m, UNDO)
     assert m.new.host.address == OLD
@@ -154,7 +152,7 @@ def test_the_new_appliance_is_found_at_either_of_its_addresses(tmp_path: Path) -
         undo_cutover.find_new(m, UNDO)
 
 
-def test_a_new_appliance_that_cannot_be_moved_away_has_to_be_switched_off(tmp_path: Path) -> None:
+def test_new_appliance_that_cannot_be_moved_must_be_powered_off(tmp_path: Path) -> None:
     person = Person(does=False)
     m, _ = migration(tmp_path, person=person)
     with pytest.raises(AddressConflict, match="tscm-new may still have it"):
@@ -168,15 +166,13 @@ def test_a_new_appliance_that_cannot_be_moved_away_has_to_be_switched_off(tmp_pa
     ("answers", "undo"),
     [(shell(mac=OTHER_MAC), UNDO), (shell(mac=NEW_MAC), UNDO), (shell(mac=OTHER_MAC, lock="old"), UNDO)],
 )
-def test_what_comes_back_has_to_be_the_appliance_that_left(
-    tmp_path: Path, answers: LocalShell, undo: dict[str, Any]
-) -> None:
+def test_returned_host_must_be_the_old_appliance(tmp_path: Path, answers: LocalShell, undo: dict[str, Any]) -> None:
     m, _ = migration(tmp_path, network=Network({OLD: answers}))
     with pytest.raises(AddressConflict, match="is not the appliance that left"):
         undo_cutover.return_old(m, undo)
 
 
-def test_a_person_brings_the_old_appliance_back(tmp_path: Path) -> None:
+def test_operator_returns_the_old_appliance(tmp_path: Path) -> None:
     person = Person()
     m, _ = migration(tmp_path, network=Network({OLD: shell(mac=OLD_MAC)}), person=person)
     undo_cutover.return_old(m, UNDO)
@@ -188,7 +184,7 @@ def test_a_person_brings_the_old_appliance_back(tmp_path: Path) -> None:
 
 
 @posix_only
-def test_the_hook_brings_the_old_appliance_back(tmp_path: Path) -> None:
+def test_hook_returns_the_old_appliance(tmp_path: Path) -> None:
     made = tmp_path / "made"
     hooks = Hooks(online=f"echo on > '{made}'")
     network = Network({OLD: shell(mac=OLD_MAC)})
@@ -197,7 +193,7 @@ def test_the_hook_brings_the_old_appliance_back(tmp_path: Path) -> None:
     assert made.exists()
 
 
-def test_the_macs_of_the_step_that_looked_at_the_old_address_are_used(tmp_path: Path) -> None:
+def test_macs_recorded_before_the_cutover_are_used(tmp_path: Path) -> None:
     m, _ = migration(tmp_path)
     assert undo_cutover.known_macs(m) == {"old_macs": [], "new_macs": []}
     m.journal.write("captured", step="take-offline", undo={"offline": "poweroff", **UNDO})
@@ -216,7 +212,7 @@ def not_restored() -> str:
     raise ApplianceError("tscm-new", "its own settings could not be restored")
 
 
-def test_the_old_interface_is_the_one_with_the_old_address(tmp_path: Path) -> None:
+def test_old_interface_is_that_with_the_old_address(tmp_path: Path) -> None:
     m, _ = migration(tmp_path, interface="ens9")
     other = Interface("eth1", "192.0.2.7", 24)
     m.old_facts = replace(m.old_facts, interfaces=(other, Interface("eth0", OLD, 24)))
@@ -225,7 +221,7 @@ def test_the_old_interface_is_the_one_with_the_old_address(tmp_path: Path) -> No
     assert undo_cutover.old_interface(m) == "ens9"
 
 
-def test_no_connection_stays_open_to_a_host_that_is_neither_or_is_lost(tmp_path: Path) -> None:
+def test_connection_to_another_or_lost_host_is_closed(tmp_path: Path) -> None:
     network = Network({OLD: shell(mac=OTHER_MAC)})
     m, _ = migration(tmp_path, network=network)
     assert undo_cutover.identify_at(m, m.old.host, UNDO) == ("other", None)
@@ -238,7 +234,7 @@ def test_no_connection_stays_open_to_a_host_that_is_neither_or_is_lost(tmp_path:
     assert network.open_at == []
 
 
-def test_the_old_appliance_at_the_old_address_is_left_when_the_new_is_looked_for(tmp_path: Path) -> None:
+def test_search_for_the_new_appliance_closes_the_old_connection(tmp_path: Path) -> None:
     network = Network({OLD: shell(mac=OLD_MAC), NEW: shell(mac=NEW_MAC)})
     m, _ = migration(tmp_path, network=network)
     undo_cutover.find_new(m, UNDO)
@@ -247,7 +243,7 @@ def test_the_old_appliance_at_the_old_address_is_left_when_the_new_is_looked_for
     assert m.new.connected
 
 
-def test_the_new_appliance_is_restarted_with_its_own_settings_at_its_own_address(tmp_path: Path) -> None:
+def test_new_appliance_restarts_with_its_own_network_settings(tmp_path: Path) -> None:
     at_old, at_home = shell(mac=NEW_MAC), shell(mac=NEW_MAC, key=NEW_KEY)
     at_old.recorded |= {"restore its own": "", "shutdown -r": ""}
     at_home.recorded["read the boot identity"] = "the next boot\n"
@@ -264,7 +260,7 @@ def test_the_new_appliance_is_restarted_with_its_own_settings_at_its_own_address
     assert set(m.expected_keys[place_key("tscm-new", NEW)]) == {OLD_KEY, NEW_KEY}
 
 
-def test_a_new_appliance_that_never_moved_is_not_restarted(tmp_path: Path) -> None:
+def test_new_appliance_that_was_not_moved_is_not_restarted(tmp_path: Path) -> None:
     at_home, person = shell(mac=NEW_MAC), Person(does=False)
     at_home.recorded["restore its own"] = ""
     m, _ = migration(tmp_path, network=Network({NEW: at_home}), person=person)
@@ -275,7 +271,7 @@ def test_a_new_appliance_that_never_moved_is_not_restarted(tmp_path: Path) -> No
 
 @posix_only
 @pytest.mark.parametrize(("hook", "text"), [("echo $TSCM_ROLE is off", "new is off"), (":", "the hook `offline` suc")])
-def test_the_hook_switches_a_new_appliance_off_that_cannot_be_restored(tmp_path: Path, hook: str, text: str) -> None:
+def test_hook_powers_off_a_new_appliance_that_cannot_be_restored(tmp_path: Path, hook: str, text: str) -> None:
     at_old, person = shell(mac=NEW_MAC), Person(does=False)
     at_old.recorded["restore its own"] = not_restored
     m, events = migration(tmp_path, network=Network({OLD: at_old}), person=person, hooks=Hooks(offline=hook))
@@ -287,7 +283,7 @@ def test_the_hook_switches_a_new_appliance_off_that_cannot_be_restored(tmp_path:
     assert output.startswith(text)
 
 
-def test_a_new_appliance_with_its_own_host_key_keeps_its_connection(tmp_path: Path) -> None:
+def test_connection_to_new_appliance_with_its_own_key_is_kept(tmp_path: Path) -> None:
     at_home = shell(mac=NEW_MAC, key=NEW_KEY)
     at_home.recorded["restore its own"] = ""
     network = Network({NEW: at_home})
@@ -297,7 +293,7 @@ def test_a_new_appliance_with_its_own_host_key_keeps_its_connection(tmp_path: Pa
     assert network.open_at == [NEW]
 
 
-def test_sshd_is_reloaded_to_show_the_own_host_key_of_the_new_appliance(tmp_path: Path) -> None:
+def test_sshd_is_reloaded_to_use_its_own_host_key(tmp_path: Path) -> None:
     def reload() -> str:
         network.at[NEW] = shell(mac=NEW_MAC, key=NEW_KEY)
         return ""
@@ -313,7 +309,7 @@ def test_sshd_is_reloaded_to_show_the_own_host_key_of_the_new_appliance(tmp_path
     assert m.expected_keys[place_key("tscm-new", NEW)] == (NEW_KEY,)
 
 
-def test_settings_are_restored_on_the_new_appliance_alone(tmp_path: Path) -> None:
+def test_settings_are_restored_only_on_the_new_appliance(tmp_path: Path) -> None:
     stranger = shell(mac=OTHER_MAC, key=NEW_KEY)
     stranger.recorded["restore its own"] = ""
     m, _ = migration(tmp_path, network=Network({NEW: stranger}))
@@ -322,7 +318,7 @@ def test_settings_are_restored_on_the_new_appliance_alone(tmp_path: Path) -> Non
     assert RESTORED not in stranger.displays
 
 
-def test_the_proof_leaves_no_connection_to_the_old_address(tmp_path: Path) -> None:
+def test_proof_closes_the_connection_to_the_old_address(tmp_path: Path) -> None:
     network = Network({OLD: shell(mac=NEW_MAC)})
     m, _ = migration(tmp_path, network=network)
     with pytest.raises(AddressConflict) as raised:
@@ -331,7 +327,7 @@ def test_the_proof_leaves_no_connection_to_the_old_address(tmp_path: Path) -> No
     assert network.open_at == []
 
 
-def test_the_proof_is_asked_for_over_one_connection_and_the_last_answers_have_time_to_cease(tmp_path: Path) -> None:
+def test_proof_uses_one_connection_and_waits_between_probes(tmp_path: Path) -> None:
     answers = iter(["asked arp\narp\n"])
     network = Network({NEW: shell(mac=NEW_MAC, answers=lambda: next(answers, "asked arp\n"))})
     m, events = migration(tmp_path, network=network)
@@ -341,14 +337,14 @@ def test_the_proof_is_asked_for_over_one_connection_and_the_last_answers_have_ti
     assert [15.0 <= event.limit <= 45.0 for event in events if isinstance(event, Waiting)] == [True]
 
 
-def test_only_the_new_appliance_is_asked_for_the_proof(tmp_path: Path) -> None:
+def test_proof_comes_only_from_the_new_appliance(tmp_path: Path) -> None:
     at_new = shell(mac=OLD_MAC)
     m, _ = migration(tmp_path, network=Network({NEW: at_new}))
     undo_cutover.prove_address_free(m, UNDO)
     assert [text for text in at_new.displays if "probe" in text] == []
 
 
-def test_a_host_that_refuses_connections_has_the_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_host_that_refuses_connections_occupies_the_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuses(*_: Any, **__: Any) -> None:
         raise ConnectionRefusedError
 
@@ -362,7 +358,7 @@ def test_a_host_that_refuses_connections_has_the_address(tmp_path: Path, monkeyp
     undo_cutover.prove_address_free(m, UNDO)
 
 
-def test_a_host_that_nothing_identifies_is_not_accepted_as_the_old_appliance(tmp_path: Path) -> None:
+def test_unidentified_host_is_not_accepted_as_the_old_appliance(tmp_path: Path) -> None:
     m, _ = migration(tmp_path, network=Network({OLD: shell()}))
     m.journal.write("step-started", step="restore")
     with pytest.raises(AddressConflict, match="the host that answers is unidentified: no MAC address"):
@@ -371,16 +367,14 @@ def test_a_host_that_nothing_identifies_is_not_accepted_as_the_old_appliance(tmp
 
 @posix_only
 @pytest.mark.parametrize(("hook", "text"), [("echo $TSCM_ROLE is on", "old is on"), (":", "the hook `online` suc")])
-def test_what_the_hook_prints_is_shown(tmp_path: Path, hook: str, text: str) -> None:
+def test_output_of_the_hook_is_shown(tmp_path: Path, hook: str, text: str) -> None:
     m, events = migration(tmp_path, network=Network({OLD: shell(mac=OLD_MAC)}), hooks=Hooks(online=hook))
     undo_cutover.return_old(m, UNDO)
     assert [line.startswith(text) for line in said(events)] == [True]
 
 
 @pytest.mark.parametrize(("undo", "more"), [(UNDO, 0.0), (ISOLATED, 700.0)])
-def test_the_old_appliance_is_awaited_until_its_timer_has_returned_it(
-    tmp_path: Path, undo: dict[str, Any], more: float
-) -> None:
+def test_old_appliance_is_awaited_until_its_timer_returns_it(tmp_path: Path, undo: dict[str, Any], more: float) -> None:
     network, limits = Network(), list[float]()
 
     def emit(event: Event) -> None:
@@ -394,12 +388,12 @@ def test_the_old_appliance_is_awaited_until_its_timer_has_returned_it(
     assert limits == [60.0 + more]
     assert network.open_at == [OLD]
     assert [address for address, _ in network.dialled].count(OLD) == 2, (
-        "once without an answer, then one connection for all"
+        "one attempt without an answer, then one connection"
     )
 
 
 class Clock:
-    """A clock that only sleeping moves; `after`: what happens after so many sleeps."""
+    """A clock that only sleeping advances; `after`: what happens after that many sleeps."""
 
     def __init__(self, after: dict[int, Callable[[], None]] | None = None) -> None:
         self.now, self.slept, self._after = 0.0, list[float](), after or {}
@@ -424,7 +418,7 @@ def isolated(root: Path, **changes: Any) -> tuple[Migration, list[Event], Networ
     return m, events, network, new, timer
 
 
-def test_the_timer_returns_the_old_appliance(tmp_path: Path) -> None:
+def test_timer_returns_the_old_appliance(tmp_path: Path) -> None:
     m, events, network, new, timer = isolated(tmp_path)
     network.at[CHANNEL.old] = timer
     undo_cutover.return_old(m, ISOLATED)
@@ -436,7 +430,7 @@ def test_the_timer_returns_the_old_appliance(tmp_path: Path) -> None:
     assert m.old.connected
 
 
-def test_a_timer_that_accepts_no_command_is_waited_for(tmp_path: Path) -> None:
+def test_timer_that_accepts_no_command_is_awaited(tmp_path: Path) -> None:
     m, events, network, new, timer = isolated(tmp_path)
     timer.recorded["command for the timer"] = lost
     network.at[CHANNEL.old] = timer
@@ -449,9 +443,7 @@ def test_a_timer_that_accepts_no_command_is_waited_for(tmp_path: Path) -> None:
 
 
 @posix_only
-def test_a_timer_that_does_not_answer_is_asked_again_after_the_hook(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_silent_timer_is_asked_again_after_the_hook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     m, events, network, _, timer = isolated(tmp_path, hooks=Hooks(online="echo switched on"))
     clock = Clock({3: lambda: network.at.update({CHANNEL.old: timer})})
     monkeypatch.setattr(undo_cutover, "time", clock)
@@ -463,9 +455,7 @@ def test_a_timer_that_does_not_answer_is_asked_again_after_the_hook(
 
 
 @posix_only
-def test_a_timer_that_never_answers_is_given_the_time_of_a_boot(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_silent_timer_is_awaited_for_the_time_of_a_boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     m, events, _, _, _ = isolated(tmp_path, hooks=Hooks(online=":"))
     clock = Clock()
     monkeypatch.setattr(undo_cutover, "time", clock)

@@ -1,4 +1,4 @@
-"""Change windows: times of day and dates in the site's zone, across clock changes; what still fits."""
+"""Change windows: times in the zone of the site, also across clock changes; and which downtime still fits."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def at(day: int, hour: int, minute: int = 0) -> datetime:
         (None, None, (None, None)),
     ],
 )
-def test_times_are_of_the_sites_zone(
+def test_times_are_in_the_zone_of_the_site(
     opens: str | None, closes: str | None, expected: tuple[datetime | None, datetime | None]
 ) -> None:
     window = of_options(opens, closes, BERLIN, NOW)
@@ -45,13 +45,13 @@ def test_times_are_of_the_sites_zone(
     ("opens", "closes"),
     [("25:00", None), ("soon", None), ("22", None), (None, "2026-11-26 18:00"), ("2026-11-28 22:00", "2026-11-28 21:00"), ("2027-01-01 10:00", None), ("٢٢:00", None)],
 )  # fmt: skip
-def test_a_window_that_cannot_be_is_refused_with_an_example(opens: str | None, closes: str | None) -> None:
+def test_invalid_window_is_refused_with_an_example(opens: str | None, closes: str | None) -> None:
     with pytest.raises(UsageError) as error:
         of_options(opens, closes, BERLIN, NOW)
     assert error.value.remedy()
 
 
-def test_a_time_of_day_keeps_its_meaning_when_the_clocks_change() -> None:
+def test_time_of_day_is_kept_across_a_clock_change() -> None:
     before = datetime(2026, 10, 24, 20, 0, tzinfo=UTC)  # summer time ends in the night
     window = of_options("2026-10-25 02:30", "2026-10-25 04:00", BERLIN, before)
     assert window.closes is not None
@@ -59,7 +59,7 @@ def test_a_time_of_day_keeps_its_meaning_when_the_clocks_change() -> None:
     assert (window.closes.astimezone(UTC) - window.opens.astimezone(UTC)) == timedelta(hours=2, minutes=30)
 
 
-def test_only_a_downtime_that_ends_inside_the_window_may_begin() -> None:
+def test_downtime_must_end_inside_the_window() -> None:
     window = Window(at(26, 22), at(26, 23))
     window.require(at(26, 22, 58), 120.0, BERLIN)
     with pytest.raises(WindowClosed) as error:
@@ -70,7 +70,7 @@ def test_only_a_downtime_that_ends_inside_the_window_may_begin() -> None:
 
 
 class Ticking:
-    """A clock that moves only while somebody sleeps."""
+    """A clock that only sleeping advances."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -88,13 +88,13 @@ class Ticking:
     ("seconds", "slept"),
     [(80.0, [10.0, 10.0, *[1.0] * 60]), (60.5, [10.0, *[1.0] * 50, 0.5]), (2.5, [1.0, 1.0, 0.5]), (0.0, []), (-5.0, [])],
 )  # fmt: skip
-def test_waiting_ends_at_the_time_and_tells_what_is_left(seconds: float, slept: list[float]) -> None:
+def test_waiting_ends_at_the_time_and_emits_the_remaining_time(seconds: float, slept: list[float]) -> None:
     ticking = Ticking()
     told: list[Waiting] = []
 
     def emit(event: Event) -> None:
         assert isinstance(event, Waiting)
-        assert len(told) < 100, "it does not end"
+        assert len(told) < 100, "the wait does not end"
         told.append(event)
 
     wait(NOW + timedelta(seconds=seconds), "the window", emit, ticking.clock())
@@ -103,14 +103,14 @@ def test_waiting_ends_at_the_time_and_tells_what_is_left(seconds: float, slept: 
     assert {(event.what, event.limit) for event in told} <= {("the window", seconds)}
 
 
-def test_without_a_time_nothing_is_waited_for() -> None:
+def test_no_wait_without_a_time() -> None:
     ticking = Ticking()
     told: list[Event] = []
     wait(None, "nothing", told.append, ticking.clock())
     assert (told, ticking.slept) == ([], [])
 
 
-def test_a_time_of_day_may_have_seconds_and_the_present_minute_means_tomorrow() -> None:
+def test_time_of_day_in_the_present_minute_is_tomorrow() -> None:
     assert of_options("22:00:30", None, BERLIN, NOW).opens == at(26, 22) + timedelta(seconds=30)
     assert of_options("19:00", None, BERLIN, NOW).opens == at(27, 19)
 
@@ -118,12 +118,12 @@ def test_a_time_of_day_may_have_seconds_and_the_present_minute_means_tomorrow() 
 @pytest.mark.parametrize(
     ("opens", "closes"), [("2026-11-28 22:00", "2026-11-28 22:00"), (None, "2026-11-26 19:00")]
 )  # fmt: skip
-def test_a_window_without_any_time_in_it_is_refused(opens: str | None, closes: str) -> None:
+def test_empty_window_is_refused(opens: str | None, closes: str) -> None:
     with pytest.raises(UsageError, match="closes before it opens"):
         of_options(opens, closes, BERLIN, NOW)
 
 
-def test_a_window_opens_within_a_week() -> None:
+def test_window_must_open_within_a_week() -> None:
     in_a_week = datetime(2026, 12, 3, 19, tzinfo=BERLIN)
     assert of_options("2026-12-03 19:00", None, BERLIN, NOW).opens == in_a_week
     assert of_options(None, "2026-12-31 19:00", BERLIN, NOW).opens is None
@@ -134,7 +134,7 @@ def test_a_window_opens_within_a_week() -> None:
 @pytest.mark.parametrize(
     ("now", "left"), [(at(26, 22, 58), "2 min"), (at(26, 23), "0 s"), (at(26, 23, 30), "0 s")]
 )  # fmt: skip
-def test_a_refusal_says_how_much_of_the_window_is_left(now: datetime, left: str) -> None:
+def test_refusal_shows_the_remaining_time_of_the_window(now: datetime, left: str) -> None:
     with pytest.raises(WindowClosed) as error:
         Window(None, at(26, 23)).require(now, 150.0, BERLIN)
     assert "the estimated downtime is 2 min 30 s" in error.value.message()
@@ -142,14 +142,14 @@ def test_a_refusal_says_how_much_of_the_window_is_left(now: datetime, left: str)
 
 
 @pytest.mark.parametrize("name", ["Asia/Kathmandu", ":Asia/Kathmandu"])
-def test_the_workstations_zone_is_that_of_its_environment(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workstation_zone_comes_from_the_environment(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", name)
     assert str(zone_of("")) == "Asia/Kathmandu"
     assert str(zone_of("Europe/Berlin")) == "Europe/Berlin"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not take its zone from the environment")
-def test_a_workstations_zone_that_has_no_name_is_its_present_offset() -> None:
+def test_workstation_zone_without_a_name_is_its_present_offset() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TZ", "SITE-5:45")  # POSIX: 5 h 45 min to the east
         time.tzset()
@@ -159,7 +159,7 @@ def test_a_workstations_zone_that_has_no_name_is_its_present_offset() -> None:
 
 
 @pytest.mark.skipif(not Path("/etc/localtime").is_symlink(), reason="the system does not tell its zone's name")
-def test_the_workstations_zone_has_the_name_that_the_system_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workstation_zone_has_the_name_given_by_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TZ", raising=False)
     own = zone_of("")
     assert isinstance(own, ZoneInfo), "a fixed offset is wrong after the next clock change"
