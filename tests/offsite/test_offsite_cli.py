@@ -148,7 +148,7 @@ def test_a_damaged_copy_is_shown_and_pulled_again(lab: Lab, store: Path) -> None
         (("prun",), "prune"),
     ],
 )
-def test_a_usage_error_names_the_remedy(lab: Lab, store: Path, args: tuple[str, ...], expected: str) -> None:
+def test_usage_error_has_a_remedy(lab: Lab, store: Path, args: tuple[str, ...], expected: str) -> None:
     assert expected in offsite(lab, store, *args, code=2).stderr
 
 

@@ -1,4 +1,4 @@
-"""Copies in a folder: made whole, found again, healed; nothing that dies leaves a copy behind."""
+"""Copies in a folder store: complete, found again, repaired; an interrupted upload leaves no copy."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def store(tmp_path: Path) -> LocalStore:
 
 
 class Lying(LocalStore):
-    """Wraps the real thing and lies about one matter."""
+    """Wraps a real store and returns one wrong result."""
 
     def __init__(self, root: Path, lie: str) -> None:
         super().__init__(root)
@@ -74,7 +74,7 @@ def one(store: Store) -> Copy:
     return copy
 
 
-def test_a_copy_has_all_of_its_story(store: LocalStore) -> None:
+def test_manifest_of_a_copy_is_complete(store: LocalStore) -> None:
     body = encrypted(3_000_000)
     done = make_copy(Given(body), store, replace(ANY, tags=("keep",)), now=NOW)
     copy = one(store)
@@ -88,7 +88,7 @@ def test_a_copy_has_all_of_its_story(store: LocalStore) -> None:
     assert b"".join(store.read(copy.manifest.data)) == body
 
 
-def test_the_manifest_is_json_that_others_can_read(store: LocalStore) -> None:
+def test_manifest_is_documented_json(store: LocalStore) -> None:
     done = make_copy(Given(encrypted(10)), store, ANY, now=NOW)
     raw = json.loads(b"".join(store.read(keys.manifest("tscm-a", done.manifest.id))))
     assert raw["schema"] == "tscm-migrate/manifest/1"
@@ -96,13 +96,13 @@ def test_the_manifest_is_json_that_others_can_read(store: LocalStore) -> None:
     assert set(raw) >= {"host", "archive", "sha256", "size", "encrypted", "versions", "tool", "pulled_at", "key_ids"}
 
 
-def test_the_same_bytes_twice_are_one_copy(store: LocalStore) -> None:
+def test_same_bytes_are_stored_once(store: LocalStore) -> None:
     make_copy(Given(encrypted(100)), store, ANY, now=NOW)
     assert make_copy(Given(encrypted(100)), store, ANY, now=NOW).outcome == "already"
     assert len(catalog.load(store).copies) == 1
 
 
-def test_other_bytes_under_one_name_are_kept_apart(store: LocalStore) -> None:
+def test_other_bytes_with_the_same_name_are_another_copy(store: LocalStore) -> None:
     make_copy(Given(encrypted(100, seed=1)), store, ANY, now=NOW)
     make_copy(Given(encrypted(100, seed=2)), store, ANY, now=NOW)
     found = catalog.load(store)
@@ -113,7 +113,7 @@ def test_other_bytes_under_one_name_are_kept_apart(store: LocalStore) -> None:
 
 
 @pytest.mark.parametrize("fault", [{"dies_after": 1 << 20}, {"sha256": "0" * 64}, {"size": 5}])
-def test_a_stream_that_is_not_right_leaves_nothing(store: LocalStore, fault: dict[str, Any]) -> None:
+def test_wrong_stream_leaves_no_copy(store: LocalStore, fault: dict[str, Any]) -> None:
     with pytest.raises((ConnectionResetError, CopyDamaged)):
         make_copy(Given(encrypted(2 << 20), **fault), store, ANY, now=NOW)
     assert list(store.entries()) == []
@@ -121,14 +121,14 @@ def test_a_stream_that_is_not_right_leaves_nothing(store: LocalStore, fault: dic
 
 
 @pytest.mark.parametrize("lie", ["truncated", "flipped", "forgets", "cuts", "denied", "endless"])
-def test_a_store_that_lies_is_noticed(tmp_path: Path, lie: str) -> None:
+def test_store_with_wrong_results_is_detected(tmp_path: Path, lie: str) -> None:
     (tmp_path / "store").mkdir()
     with pytest.raises((CopyDamaged, StoreError)):
         make_copy(Given(encrypted(1 << 20)), Lying(tmp_path / "store", lie), ANY, now=NOW)
     assert catalog.load(LocalStore(tmp_path / "store")).copies == ()
 
 
-def test_a_store_that_never_stops_fills_no_disk(tmp_path: Path) -> None:
+def test_endless_store_object_is_limited(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     (tmp_path / "to").mkdir()
     make_copy(Given(encrypted(1 << 20)), LocalStore(tmp_path / "store"), ANY, now=NOW)
@@ -140,20 +140,20 @@ def test_a_store_that_never_stops_fills_no_disk(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("lie", ["forgets", "cuts"])
-def test_a_wrong_size_is_noticed_without_reading(tmp_path: Path, lie: str) -> None:
+def test_wrong_size_is_detected_without_reading(tmp_path: Path, lie: str) -> None:
     (tmp_path / "store").mkdir()
     with pytest.raises((CopyDamaged, StoreError)):
         make_copy(Given(encrypted(1 << 20)), Lying(tmp_path / "store", lie), CopyPolicy(verify="size"), now=NOW)
 
 
-def test_what_was_not_read_back_is_not_called_verified(store: LocalStore) -> None:
+def test_copy_that_was_not_read_back_is_not_verified(store: LocalStore) -> None:
     make_copy(Given(encrypted(10)), store, CopyPolicy(verify="size"), now=NOW)
     assert one(store).verified_at is None
     with pytest.raises(CopyMissing):
         catalog.load(store).find("tscm-a")
 
 
-def test_plaintext_is_refused_where_encryption_is_required(store: LocalStore) -> None:
+def test_plaintext_is_refused_if_encryption_is_required(store: LocalStore) -> None:
     policy = CopyPolicy(require_encryption=True)
     for body in (plain(1000), b"\xa3\x01" + bytes(100), b""):  # gzip; OpenPGP that is only compressed; nothing
         with pytest.raises(PlaintextRefused):
@@ -162,7 +162,7 @@ def test_plaintext_is_refused_where_encryption_is_required(store: LocalStore) ->
     make_copy(Given(encrypted(1000)), store, policy, now=NOW)
 
 
-def rot(store: LocalStore, copy: Copy, how: str) -> None:
+def damage(store: LocalStore, copy: Copy, how: str) -> None:
     path = store.root / copy.manifest.data
     if how == "gone":
         path.unlink()
@@ -177,9 +177,9 @@ def rot(store: LocalStore, copy: Copy, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["gone", "cut", "flipped"])
-def test_rot_is_found_and_healed_by_the_next_copy(store: LocalStore, how: str) -> None:
+def test_damaged_copy_is_detected_and_replaced_by_the_next_copy(store: LocalStore, how: str) -> None:
     make_copy(Given(encrypted(1000)), store, ANY, now=NOW)
-    rot(store, one(store), how)
+    damage(store, one(store), how)
     (result,) = verify(store, [one(store)], NOW + timedelta(days=1))
     assert result.why
     damaged = one(store)
@@ -192,14 +192,14 @@ def test_rot_is_found_and_healed_by_the_next_copy(store: LocalStore, how: str) -
     assert healed.verified_at == NOW
 
 
-def test_verifying_renews_the_proof(store: LocalStore) -> None:
+def test_verification_renews_the_proof(store: LocalStore) -> None:
     make_copy(Given(encrypted(1000)), store, CopyPolicy(verify="size"), now=NOW)
     (result,) = verify(store, [one(store)], NOW + timedelta(days=3))
     assert not result.why
     assert one(store).verified_at == NOW + timedelta(days=3)
 
 
-def test_a_sample_takes_the_oldest_proofs_first(store: LocalStore) -> None:
+def test_sample_takes_the_oldest_proofs_first(store: LocalStore) -> None:
     for day in range(1, 6):
         archive = name_of(datetime(2026, 2, day, tzinfo=UTC))
         how = CopyPolicy(verify="size") if day == 3 else ANY
@@ -220,7 +220,7 @@ def fill(store: Store, days: int, *, host: str = "tscm-a") -> None:
 KEEP_TWO = retention.RetentionPolicy(last=2, daily=0, weekly=0, monthly=0, yearly=0, within=timedelta(0))
 
 
-def test_prune_deletes_what_it_said_and_nothing_else(store: LocalStore) -> None:
+def test_prune_deletes_only_the_planned_copies(store: LocalStore) -> None:
     now = datetime.now(UTC)
     fill(store, 6)
     fill(store, 1, host="tscm-b")
@@ -234,24 +234,24 @@ def test_prune_deletes_what_it_said_and_nothing_else(store: LocalStore) -> None:
 
 
 @pytest.mark.parametrize("how", ["gone", "cut", "flipped"])
-def test_nothing_goes_when_what_stays_cannot_be_read(store: LocalStore, how: str) -> None:
+def test_prune_deletes_nothing_if_kept_copies_cannot_be_read(store: LocalStore, how: str) -> None:
     now = datetime.now(UTC)
     fill(store, 5)
     looked_at = catalog.load(store)
-    rot(store, looked_at.copies[0], how)
+    damage(store, looked_at.copies[0], how)
     results = list(prune.prune(store, prune.plan(looked_at, KEEP_TWO, now), now))
     assert len(results) == 3
     assert all("could not be read right" in why for _, why in results)
     assert len(catalog.load(store).copies) == 5
 
 
-def test_a_clock_that_went_back_stops_everything(store: LocalStore) -> None:
+def test_prune_stops_if_the_clock_was_set_back(store: LocalStore) -> None:
     fill(store, 5)
     with pytest.raises(PruneRefused, match="went back"):
         prune.plan(catalog.load(store), KEEP_TWO, NOW - timedelta(days=2))
 
 
-def test_a_clock_that_jumped_ahead_stops_everything(store: LocalStore) -> None:
+def test_prune_stops_if_the_clock_jumped_ahead(store: LocalStore) -> None:
     fill(store, 5)
     future = datetime.now(UTC) + timedelta(days=400)
     with pytest.raises(PruneRefused, match="differ"):
@@ -259,7 +259,7 @@ def test_a_clock_that_jumped_ahead_stops_everything(store: LocalStore) -> None:
     assert len(catalog.load(store).copies) == 5
 
 
-def test_a_store_that_forgot_is_not_pruned(store: LocalStore, tmp_path: Path) -> None:
+def test_store_with_missing_copies_is_not_pruned(store: LocalStore, tmp_path: Path) -> None:
     now = datetime.now(UTC)
     fill(store, 9)
     catalog.load(store, cache=tmp_path)
@@ -269,11 +269,11 @@ def test_a_store_that_forgot_is_not_pruned(store: LocalStore, tmp_path: Path) ->
     assert len(shrunk.copies) == 3
     with pytest.raises(PruneRefused, match="were known"):
         list(prune.prune(store, prune.plan(shrunk, KEEP_TWO, now), now))
-    assert shrunk.orphans == (), "what was a copy a moment ago is no orphan yet"
+    assert shrunk.orphans == (), "data of a recent copy is not an orphan yet"
     assert len(catalog.load(store, cache=tmp_path).orphans) == 6
 
 
-def test_clean_takes_orphans_that_are_old_enough(store: LocalStore) -> None:
+def test_clean_deletes_only_old_orphans(store: LocalStore) -> None:
     make_copy(Given(encrypted(10)), store, ANY, now=NOW)
     for name, days in (("old", 5), ("young", 1)):
         store.upload(f"{keys.archives('tscm-a')}/{Given(b'').archive}~{name}", [b"x" * 10])
@@ -287,7 +287,7 @@ def test_clean_takes_orphans_that_are_old_enough(store: LocalStore) -> None:
     assert one(store).verified_at
 
 
-def test_clean_stops_at_what_it_cannot_read(store: LocalStore) -> None:
+def test_clean_stops_at_an_unreadable_object(store: LocalStore) -> None:
     store.create(f"{keys.archives('tscm-a')}/broken~0.json", b"{")
     with pytest.raises(PruneRefused):
         prune.leftovers(store, catalog.load(store))
@@ -305,7 +305,7 @@ def test_clean_stops_at_what_it_cannot_read(store: LocalStore) -> None:
         {"size": -1},
     ],
 )
-def test_a_manifest_that_is_not_honest_is_strange(store: LocalStore, change: dict[str, Any]) -> None:
+def test_inconsistent_manifest_is_unreadable(store: LocalStore, change: dict[str, Any]) -> None:
     done = make_copy(Given(encrypted(10)), store, ANY, now=NOW)
     key = keys.manifest("tscm-a", done.manifest.id)
     raw = json.loads(b"".join(store.read(key))) | change
@@ -316,7 +316,7 @@ def test_a_manifest_that_is_not_honest_is_strange(store: LocalStore, change: dic
     assert len(found.unreadable) == 1
 
 
-def test_the_catalog_is_made_again_from_the_manifests(store: LocalStore, tmp_path: Path) -> None:
+def test_catalog_is_rebuilt_from_the_manifests(store: LocalStore, tmp_path: Path) -> None:
     fill(store, 4)
     first = catalog.load(store, cache=tmp_path / "cache")
     (file,) = (tmp_path / "cache").iterdir()
@@ -327,7 +327,7 @@ def test_the_catalog_is_made_again_from_the_manifests(store: LocalStore, tmp_pat
     assert again.known_before == 4
 
 
-def test_the_cache_is_read_as_far_as_it_is_valid_and_completed(store: LocalStore, tmp_path: Path) -> None:
+def test_cache_is_read_as_far_as_it_is_valid(store: LocalStore, tmp_path: Path) -> None:
     fill(store, 4)
     first = catalog.load(store, cache=tmp_path / "cache")
     (file,) = (tmp_path / "cache").iterdir()
@@ -339,14 +339,14 @@ def test_the_cache_is_read_as_far_as_it_is_valid_and_completed(store: LocalStore
         assert sorted(file.read_bytes().splitlines()[1:]) == sorted(whole.splitlines()[1:])
 
 
-def test_a_cache_that_cannot_be_written_prevents_nothing(store: LocalStore, tmp_path: Path) -> None:
+def test_unwritable_cache_is_ignored(store: LocalStore, tmp_path: Path) -> None:
     fill(store, 2)
     (tmp_path / "cache").write_text("a file where the folder would be")
     assert len(catalog.load(store, cache=tmp_path / "cache").copies) == 2
 
 
 @pytest.mark.slow
-def test_a_catalog_needs_little_memory_for_each_copy(store: LocalStore, tmp_path: Path) -> None:
+def test_catalog_needs_little_memory_for_each_copy(store: LocalStore, tmp_path: Path) -> None:
     """Of 100,000 copies it has to fit into 500 MB, with the interpreter and the table that is printed."""
     fill(store, 1)
     (copy,) = catalog.load(store).copies
@@ -371,7 +371,7 @@ def test_a_catalog_needs_little_memory_for_each_copy(store: LocalStore, tmp_path
 
 
 @pytest.mark.parametrize("name", ["tscm-a", "A", "Zürich", "con", "COM1.x", "..", ".hidden", "a/b", "x" * 60, "ü~41"])
-def test_host_names_come_back(name: str) -> None:
+def test_host_names_are_encoded_and_decoded(name: str) -> None:
     part = keys.host_part(name)
     back = re.sub(r"(?:~[0-9a-f]{2})+", lambda found: bytes.fromhex(found[0].replace("~", "")).decode(), part)
     assert back == name  # so that no two hosts share a folder

@@ -1,4 +1,4 @@
-"""Drills on what an archive could be: honest, cut, hostile."""
+"""Restore drills with valid, incomplete and hostile archives."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def drilled(store: LocalStore, body: bytes, name: str = PLAIN) -> tuple[drill.Dr
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, bytes], ids=["gz", "bz2", "xz", "tar"])
-def test_an_honest_archive_passes_however_it_is_packed(store: LocalStore, pack: Any) -> None:
+def test_valid_archive_passes_in_each_compression(store: LocalStore, pack: Any) -> None:
     done, copy = drilled(store, pack(GOOD))
     assert done.why == ""
     assert done.files == 3
@@ -96,12 +96,12 @@ BAD = {
 
 
 @pytest.mark.parametrize("body", BAD.values(), ids=BAD.keys())
-def test_what_could_not_be_restored_fails_and_is_remembered(store: LocalStore, body: bytes) -> None:
+def test_unusable_archive_fails_the_drill_and_is_recorded(store: LocalStore, body: bytes) -> None:
     done, copy = drilled(store, body)
     assert done.why
     assert copy.drill
     assert not copy.drill.ok
-    assert copy.verified_at, "the store kept the bytes right all the same"
+    assert copy.verified_at, "the stored bytes are correct"
 
 
 LAYOUTS = {
@@ -115,7 +115,7 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("members", LAYOUTS.values(), ids=LAYOUTS.keys())
-def test_devices_are_recognised_in_both_known_layouts(store: LocalStore, members: Any) -> None:
+def test_devices_are_found_in_both_known_layouts(store: LocalStore, members: Any) -> None:
     done, copy = drilled(store, gzip.compress(tar(*members)))
     assert (done.why, done.unknown, done.devices) == ("", "", ("asa-1",))
     assert copy.drill
@@ -129,14 +129,14 @@ def test_devices_are_recognised_in_both_known_layouts(store: LocalStore, members
         (("opt/threatstop/etc/bind_stock_configs.tgz", b"x"), ("var/log/threatstop/ts-backup.log", b"")),
     ],
 )
-def test_an_archive_of_a_known_layout_without_devices_fails(store: LocalStore, members: Any) -> None:
+def test_archive_of_a_known_layout_without_devices_fails(store: LocalStore, members: Any) -> None:
     done, copy = drilled(store, gzip.compress(tar(*members)))
     assert "there is no device in it" in done.why
     assert copy.drill
     assert not copy.drill.ok
 
 
-def test_an_empty_folder_of_devices_fails(store: LocalStore) -> None:
+def test_archive_with_an_empty_device_folder_fails(store: LocalStore) -> None:
     body = tar(("opt/threatstop/etc/a.log", b"x"), special=special("opt/threatstop/etc/devices", tarfile.DIRTYPE))
     assert "there is no device in it" in drilled(store, body)[0].why
 
@@ -152,9 +152,7 @@ UNKNOWN = (("firewalls/asa-1/policy", b"x"), ("etc/passwd", b"x"), ("etc/resolv.
         ((("data.db", b"x"),), "data.db"),
     ],
 )
-def test_of_an_unknown_layout_it_cannot_be_told_and_no_record_is_left(
-    store: LocalStore, members: Any, seen: str
-) -> None:
+def test_unknown_layout_gives_no_result_and_no_record(store: LocalStore, members: Any, seen: str) -> None:
     done, copy = drilled(store, gzip.compress(tar(*members)))
     assert (done.why, done.devices) == ("", ())
     assert "layout is not known" in done.unknown
@@ -162,7 +160,7 @@ def test_of_an_unknown_layout_it_cannot_be_told_and_no_record_is_left(
     assert copy.drill is None
 
 
-def test_devices_of_the_inventory_decide_under_any_layout(store: LocalStore) -> None:
+def test_devices_of_the_inventory_decide_in_any_layout(store: LocalStore) -> None:
     make_copy(Given(gzip.compress(tar(*UNKNOWN)), archive=PLAIN), store, CopyPolicy(), now=NOW)
     (copy,) = catalog.load(store).copies
     assert drill.drill(store, copy, None, NOW, host=Host("tscm-a", "", devices=("asa-1",))).devices == ("asa-1",)
@@ -171,13 +169,13 @@ def test_devices_of_the_inventory_decide_under_any_layout(store: LocalStore) -> 
     assert gone.unknown == ""
 
 
-def test_a_bomb_is_stopped(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_archive_bomb_is_stopped(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compression, "LARGEST", 1 << 20)
     done, _ = drilled(store, gzip.compress(tar(("zeros", bytes(4 << 20)))))
     assert "more than any backup" in done.why
 
 
-def test_without_the_passphrase_nothing_is_said_against_the_copy(store: LocalStore) -> None:
+def test_missing_passphrase_is_not_a_failed_drill(store: LocalStore) -> None:
     from tests.support.incoming import encrypted
 
     make_copy(Given(encrypted(1000)), store, CopyPolicy(), now=NOW)
@@ -187,7 +185,7 @@ def test_without_the_passphrase_nothing_is_said_against_the_copy(store: LocalSto
     assert catalog.load(store).copies[0].drill is None
 
 
-def test_fetch_makes_its_folder_never_overwrites_and_leaves_no_part(store: LocalStore, tmp_path: Path) -> None:
+def test_fetch_creates_its_folder_and_never_overwrites(store: LocalStore, tmp_path: Path) -> None:
     make_copy(Given(PACKED, archive=PLAIN), store, CopyPolicy(), now=NOW)
     (copy,) = catalog.load(store).copies
     target = tmp_path / "rescue" / "out"

@@ -1,4 +1,4 @@
-"""Promises: late is late, a copy that proves nothing counts for nothing, and the page stands hostile names."""
+"""Freshness of copies against the RPO, metrics, and a page that is safe with hostile names."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def judged(store: LocalStore, *hosts: str, rpo: timedelta = timedelta(hours=36),
 @pytest.mark.parametrize(
     ("hours", "state"), [(0, "fresh"), (35.9, "fresh"), (36, "fresh"), (36.1, "late"), (400, "late")]
 )
-def test_age_against_the_promise(store: LocalStore, hours: float, state: str) -> None:
+def test_age_is_compared_with_the_rpo(store: LocalStore, hours: float, state: str) -> None:
     put(store, NOW - timedelta(hours=hours))
     (status,) = judged(store)
     assert status.state == state
     assert status.age == timedelta(hours=hours)
 
 
-def test_no_copy_is_worse_than_an_old_one(store: LocalStore) -> None:
+def test_missing_copy_is_worse_than_an_old_copy(store: LocalStore) -> None:
     put(store, NOW - timedelta(days=9), host="old")
     put(store, NOW, host="new")
     assert [(s.host, s.state) for s in judged(store, "new", "none", "old")] == [
@@ -62,7 +62,7 @@ def test_no_copy_is_worse_than_an_old_one(store: LocalStore) -> None:
     ]
 
 
-def test_what_nobody_verified_proves_nothing(store: LocalStore) -> None:
+def test_unverified_copy_does_not_count(store: LocalStore) -> None:
     put(store, NOW - timedelta(days=3))
     put(store, NOW - timedelta(hours=1), verify="size")
     (status,) = judged(store)
@@ -70,7 +70,7 @@ def test_what_nobody_verified_proves_nothing(store: LocalStore) -> None:
     assert "the newest copy was never verified" in status.warnings
 
 
-def test_a_copy_from_the_future_proves_nothing(store: LocalStore) -> None:
+def test_copy_from_the_future_does_not_count(store: LocalStore) -> None:
     put(store, NOW - timedelta(days=3))
     put(store, NOW + timedelta(days=1))
     (status,) = judged(store)
@@ -78,7 +78,7 @@ def test_a_copy_from_the_future_proves_nothing(store: LocalStore) -> None:
     assert any("future" in warning for warning in status.warnings)
 
 
-def test_a_damaged_newest_does_not_count(store: LocalStore) -> None:
+def test_damaged_newest_copy_does_not_count(store: LocalStore) -> None:
     put(store, NOW - timedelta(days=3))
     newest = put(store, NOW)
     (store.root / newest.manifest.data).unlink()
@@ -91,7 +91,7 @@ def test_a_damaged_newest_does_not_count(store: LocalStore) -> None:
     ("newest", "told"),
     [(100_000, ""), (51_000, ""), (40_000, "40%"), (500, "1%"), (390_000, ""), (450_000, "4.5 times")],
 )
-def test_the_size_is_compared_with_what_is_usual(store: LocalStore, newest: int, told: str) -> None:
+def test_unusual_size_is_a_warning(store: LocalStore, newest: int, told: str) -> None:
     for day in range(5, 0, -1):
         put(store, NOW - timedelta(days=day), 100_000)
     put(store, NOW, newest)
@@ -100,7 +100,7 @@ def test_the_size_is_compared_with_what_is_usual(store: LocalStore, newest: int,
     assert told in "".join(status.warnings)
 
 
-def test_drills_are_promised_too(store: LocalStore) -> None:
+def test_overdue_drill_is_reported(store: LocalStore) -> None:
     copy = put(store, NOW)
     every = timedelta(days=30)
     assert any("drill" in warning for warning in judged(store, drill_every=every)[0].warnings)
@@ -111,7 +111,7 @@ def test_drills_are_promised_too(store: LocalStore) -> None:
     assert any("gpg said no" in warning for warning in judged(store, drill_every=every)[0].warnings)
 
 
-def test_the_metrics_are_in_the_collector_s_format(store: LocalStore) -> None:
+def test_metrics_have_the_format_of_the_collector(store: LocalStore) -> None:
     put(store, NOW - timedelta(hours=2))
     text = freshness.prometheus([*judged(store), *judged(store, 'ev"il\n\\')], NOW)
     line = re.compile(r'(# (HELP|TYPE) tscm_\w+ .+|tscm_\w+(\{host="([^"\\\n]|\\[\\"n])*"\})? [0-9.e+-]+)')
@@ -133,7 +133,7 @@ class Tags(HTMLParser):
 HOSTILE = "<script>document.title='owned'</script>\"><img src=x onerror=\"document.title='owned'\">"
 
 
-def test_the_page_loads_nothing_and_shows_hostile_text_as_text(store: LocalStore) -> None:
+def test_page_loads_nothing_and_shows_hostile_text_as_text(store: LocalStore) -> None:
     for day in range(12):
         put(store, NOW - timedelta(days=day), 1000 + 100 * day)
     statuses = [*judged(store), *judged(store, HOSTILE)]
@@ -151,7 +151,7 @@ def test_the_page_loads_nothing_and_shows_hostile_text_as_text(store: LocalStore
     assert "https:" not in text
 
 
-def test_everything_can_be_read_without_the_script(store: LocalStore) -> None:
+def test_page_is_readable_without_its_script(store: LocalStore) -> None:
     put(store, NOW - timedelta(hours=50), 48_000)
     text = re.sub(r"<script>.*</script>", "", offsite_views.page_text(judged(store), "s3://x", NOW), flags=re.DOTALL)
     for words in ("1 of 1 late", "2 d 2 h", "1 d 12 h", "Recovery point objective", "48.0 kB", "1 of 1",
@@ -160,11 +160,11 @@ def test_everything_can_be_read_without_the_script(store: LocalStore) -> None:
 
 
 @pytest.mark.parametrize(("rpo", "stale"), [(timedelta(hours=6), "6 h"), (timedelta(hours=36), "1 d")])
-def test_a_page_is_stale_after_the_shortest_rpo_or_a_day(store: LocalStore, rpo: timedelta, stale: str) -> None:
+def test_page_is_stale_after_the_shortest_rpo_or_a_day(store: LocalStore, rpo: timedelta, stale: str) -> None:
     assert f"stale after {stale}" in offsite_views.page_text(judged(store, rpo=rpo), "s3://x", NOW)
 
 
-def test_a_page_is_replaced_as_a_whole(tmp_path: Path) -> None:
+def test_page_is_replaced_atomically(tmp_path: Path) -> None:
     target = tmp_path / "status.html"
     target.write_text("old")
     offsite_views.write(target, "new")
@@ -174,8 +174,8 @@ def test_a_page_is_replaced_as_a_whole(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(browser.missing(), reason="Debian's chromium is not here")
-def test_a_page_in_a_browser_becomes_old_and_runs_no_hostile_script(store: LocalStore, tmp_path: Path) -> None:
-    """The browser's clock is not ours: the page is written now, once as it is and once as if it were of two days ago."""
+def test_page_in_a_browser_becomes_stale_and_runs_no_hostile_script(store: LocalStore, tmp_path: Path) -> None:
+    """The clock of the browser cannot be set: one page is written with the present time, one as of two days ago."""
     put(store, NOW - timedelta(hours=1))
     now = datetime.now(UTC)
     (status,) = judged(store)

@@ -1,4 +1,4 @@
-"""What an archive tells of its host, whatever way it was packed; its names and bytes are hostile."""
+"""Facts about a host read from its archive, in each compression; with hostile names and bytes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def read(body: bytes, paths: Paths | None = None) -> inspect.ArchiveFacts:
         ("backup/", "backup/threatstop/etc/"),
     ],
 )
-def test_keys_network_devices_and_hashes_are_found(root: str, etc: str) -> None:
+def test_keys_network_devices_and_hashes_are_read(root: str, etc: str) -> None:
     if root == "/":
         assert "leads outside" in read(members(root, etc)).why
         return
@@ -63,21 +63,21 @@ def test_keys_network_devices_and_hashes_are_found(root: str, etc: str) -> None:
     assert "PRIVATE" not in repr(found)
 
 
-def test_without_the_device_pattern_all_but_secrets_are_hashed() -> None:
+def test_all_files_but_secrets_are_hashed_without_a_device_pattern() -> None:
     body = tar(("opt/threatstop/etc/fw/a.json", b"1"), ("opt/threatstop/etc/fw/password", b"2"),
                ("opt/threatstop/etc/.hidden", b"3"))  # fmt: skip
     assert set(read(body).files) == {"fw/a.json"}
 
 
 @pytest.mark.parametrize("body", [b"", b"neither a tar nor packed", b"\x28\xb5\x2f\xfd zstd is not read here"])
-def test_what_cannot_be_listed_tells_nothing_but_why(body: bytes) -> None:
+def test_unlistable_archive_gives_only_the_reason(body: bytes) -> None:
     found = read(body)
     assert found.why
     assert (found.files, found.host_keys, found.devices) == ({}, (), ())
 
 
-def test_what_cannot_be_listed_is_still_read_to_its_end() -> None:
-    """The proof of a seal comes last: a damaged copy is never taken for one of an unknown layout."""
+def test_unlistable_archive_is_read_to_its_end() -> None:
+    """gpg checks integrity at the end: a damaged copy must not be reported as an unknown layout."""
 
     def chunks() -> Iterator[bytes]:
         yield b"no tar at all" * 100

@@ -1,4 +1,4 @@
-"""What the freshness of a host is told from: its copies' dates, sizes, damage and drills, at their limits."""
+"""The freshness of a host, from the dates, sizes, damage and drills of its copies, at their limits."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def drilled(copy: Copy, days: float, *, ok: bool = True) -> Copy:
     return replace(copy, records=(record_of(copy, "drill", NOW - days * DAY, ok=ok, detail="gpg failed"),))
 
 
-def test_the_json_object_of_a_host() -> None:
+def test_host_status_as_json() -> None:
     newest = copy_of(NOW - 2 * HOUR, size=1200, verified_at=NOW - HOUR)
     older, unverified = drilled(copy_of(NOW - 2 * DAY), 1), copy_of(NOW - 3 * DAY, verified=False, size=50)
     assert judged(newest, older, unverified).as_dict() == {
@@ -48,7 +48,7 @@ def test_the_json_object_of_a_host() -> None:
     assert none.as_dict() == NEVER
 
 
-def test_the_worst_host_comes_first_then_those_with_warnings() -> None:
+def test_worst_host_is_first_then_hosts_with_warnings() -> None:
     copies = [*days_of(NOW, 3, host="late"), *days_of(NOW, 0, host="b fresh"), *days_of(NOW, 0, host="a fresh")]
     copies += [copy_of(NOW, "warned"), copy_of(NOW - DAY, "warned", source_size=9000)]
     hosts = ["b fresh", "a fresh", "warned", "never", "late"]
@@ -57,20 +57,20 @@ def test_the_worst_host_comes_first_then_those_with_warnings() -> None:
 
 
 @pytest.mark.parametrize(("ahead", "counts"), [(HOUR, True), (HOUR + timedelta(seconds=1), False)])
-def test_a_copy_may_be_an_hour_ahead_of_the_clock(ahead: timedelta, *, counts: bool) -> None:
+def test_copy_up_to_an_hour_ahead_of_the_clock_counts(ahead: timedelta, *, counts: bool) -> None:
     status = judged(copy_of(NOW + ahead), copy_of(NOW - 3 * DAY))
     assert (status.state, status.age) == (("fresh", timedelta(0)) if counts else ("late", 3 * DAY))
     assert status.verified == (2 if counts else 1)
     assert bool(status.warnings) == (not counts)
 
 
-def test_a_name_from_the_future_proves_nothing_once_its_date_has_come() -> None:
+def test_copy_named_in_the_future_never_counts() -> None:
     status = judged(copy_of(NOW - DAY, pulled_at=NOW - 3 * DAY), copy_of(NOW - 4 * DAY))
     assert (status.state, status.age, status.verified) == ("late", 4 * DAY, 1)
     assert "dated in the future" in status.warnings[0]
 
 
-def test_of_damaged_copies_and_of_copies_from_the_future_three_are_named() -> None:
+def test_three_damaged_or_future_copies_are_named() -> None:
     damaged = [copy_of(NOW - n * DAY, missing=True) for n in range(1, 5)]
     status = judged(*damaged, *[copy_of(NOW + n * DAY) for n in range(1, 5)])
     assert [sum(word in warning for warning in status.warnings) for word in ("not in the store", "in the future")] == [
@@ -84,18 +84,18 @@ def test_of_damaged_copies_and_of_copies_from_the_future_three_are_named() -> No
     ("newest", "second", "warned"),
     [({"verified": False}, {}, True), ({}, {"verified": False}, False), ({}, {"missing": True}, False)],
 )
-def test_only_the_newest_copy_has_to_be_verified(newest: Any, second: Any, *, warned: bool) -> None:
+def test_only_the_newest_copy_must_be_verified(newest: Any, second: Any, *, warned: bool) -> None:
     status = judged(copy_of(NOW, **newest), copy_of(NOW - DAY, **second), copy_of(NOW + 9 * DAY, verified=False))
     assert ("the newest copy was never verified" in status.warnings) == warned
 
 
-def test_damage_of_the_newest_copy_is_told_once() -> None:
+def test_damage_of_the_newest_copy_is_reported_once() -> None:
     newest = copy_of(NOW, missing=True)
     told = (f"{newest.manifest.archive}: its data is not in the store, or has another size",)
     assert judged(newest, copy_of(NOW - DAY)).warnings == told
 
 
-def test_what_cannot_be_read_is_told_for_its_host_only() -> None:
+def test_unreadable_object_is_reported_for_its_host_only() -> None:
     unreadable = tuple(Unreadable(f"hosts/{host}/archives/x~{n}.json", "not JSON") for host, n in (("tscm-a", 1), ("tscm-a", 2), ("b", 1)))  # fmt: skip
     found = freshness.judge(catalog_of(copy_of(NOW), unreadable=unreadable), ["tscm-a", "c"], lambda _: RPO, NOW)
     told = "2 objects of it in the store cannot be read: tscm-migrate offsite list"
@@ -115,14 +115,14 @@ def test_what_cannot_be_read_is_told_for_its_host_only() -> None:
         (9000, [0, 0], ""),
     ],
 )
-def test_the_limits_of_a_usual_size(newest: int, before: list[int], told: str) -> None:
+def test_size_limits_for_a_warning(newest: int, before: list[int], told: str) -> None:
     sizes = [newest, *before]
     status = judged(*[copy_of(NOW - n * HOUR, source_size=size) for n, size in enumerate(sizes)])
     assert bool(status.warnings) == bool(told)
     assert told in "".join(status.warnings)
 
 
-def test_the_history_has_sixty_sizes_oldest_first() -> None:
+def test_history_has_sixty_sizes_oldest_first() -> None:
     copies = [copy_of(NOW - n * HOUR, source_size=1000 + n) for n in range(70)]
     expected = tuple((NOW - n * HOUR, 1000 + n) for n in reversed(range(60)))
     assert judged(*copies).history == expected
@@ -131,14 +131,14 @@ def test_the_history_has_sixty_sizes_oldest_first() -> None:
 @pytest.mark.parametrize(
     ("drill", "warned"), [(None, True), (30, False), (30.01, True), (1, False)]
 )  # fmt: skip
-def test_a_good_drill_may_be_as_old_as_was_promised(drill: float | None, *, warned: bool) -> None:
+def test_drill_up_to_the_promised_age_counts(drill: float | None, *, warned: bool) -> None:
     copy = copy_of(NOW)
     copy = copy if drill is None else drilled(copy, drill)
     assert judged(copy, drill_every=30 * DAY).warnings == (("no good drill within 30 d",) if warned else ())
     assert judged(copy).warnings == ()
 
 
-def test_a_drill_that_failed_is_told_of_the_newest_copy_and_counts_for_nothing() -> None:
+def test_failed_drill_of_the_newest_copy_is_reported() -> None:
     failed, good = drilled(copy_of(NOW), 0, ok=False), drilled(copy_of(NOW - DAY), 1)
     status = judged(failed, good)
     assert status.warnings == ("the last drill failed: gpg failed",)
@@ -147,7 +147,7 @@ def test_a_drill_that_failed_is_told_of_the_newest_copy_and_counts_for_nothing()
     assert (status.warnings, status.drill) == ((), NOW - DAY)
 
 
-def test_the_metrics_of_each_host() -> None:
+def test_metrics_of_each_host() -> None:
     newest = drilled(copy_of(NOW - 2 * HOUR, size=1200), 1)
     statuses = [judged(newest, copy_of(NOW - DAY)), freshness.HostStatus("none", "never", RPO, warnings=("a", "b"))]
     text = freshness.prometheus(statuses, NOW)

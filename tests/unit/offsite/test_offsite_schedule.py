@@ -1,4 +1,4 @@
-"""Schedules: each text is read back by the real thing where there is one."""
+"""Schedules for systemd, cron and Windows; each text is parsed by the real program if it is installed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ PLANS = [
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd here")
 @pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.name)
-def test_systemd_takes_the_units_and_means_the_same_time(plan: Plan, tmp_path: Path) -> None:
+def test_systemd_accepts_the_units_with_the_same_time(plan: Plan, tmp_path: Path) -> None:
     service, timer = tmp_path / "tscm-offsite-x.service", tmp_path / "tscm-offsite-x.timer"
     service.write_text(timers.service_unit(plan))
     timer.write_text(timers.timer_unit(plan))
@@ -70,7 +70,7 @@ def as_cron_runs_it(line: str) -> str:
 
 @pytest.mark.skipif(not shutil.which("sh"), reason="no sh here")
 @given(st.lists(words, max_size=4))
-def test_cron_runs_the_very_words(more: list[str]) -> None:
+def test_cron_runs_the_exact_command(more: list[str]) -> None:
     plan = Plan("x", ("/usr/bin/printf", "%s\\0", *more))
     line = timers.cron_lines(plan)[1]
     done = subprocess.run(["sh", "-c", as_cron_runs_it(line)], capture_output=True, timeout=100, check=True)
@@ -78,7 +78,7 @@ def test_cron_runs_the_very_words(more: list[str]) -> None:
 
 
 @given(st.text(st.characters(blacklist_categories=["Cs"]), max_size=200), st.sampled_from(PLANS))
-def test_a_crontab_keeps_every_other_byte(before: str, plan: Plan) -> None:
+def test_other_lines_of_a_crontab_are_unchanged(before: str, plan: Plan) -> None:
     installed = timers.with_lines(before, plan.name, timers.cron_lines(plan))
     assert installed.startswith(before)
     again = timers.with_lines(installed, plan.name, timers.cron_lines(plan))
@@ -87,12 +87,12 @@ def test_a_crontab_keeps_every_other_byte(before: str, plan: Plan) -> None:
     assert removed in {before, before + "\n"}
 
 
-def test_a_crontab_with_half_of_our_marks_is_left_alone() -> None:
+def test_crontab_with_incomplete_markers_is_refused() -> None:
     with pytest.raises(UsageError):
         timers.with_lines("# tscm-migrate offsite pull: begin\n1 2 3 4 5 x\n", "pull", [])
 
 
-def test_two_schedules_do_not_meet() -> None:
+def test_two_schedules_do_not_overlap() -> None:
     both = timers.with_lines("", "a", timers.cron_lines(Plan("a", ("/bin/a",))))
     both = timers.with_lines(both, "b", timers.cron_lines(Plan("b", ("/bin/b",))))
     left = timers.with_lines(both, "a", [])
@@ -101,7 +101,7 @@ def test_two_schedules_do_not_meet() -> None:
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.name)
-def test_the_windows_file_says_what_matters(plan: Plan) -> None:
+def test_windows_task_has_its_settings(plan: Plan) -> None:
     text = timers.task_xml(plan, datetime(2026, 3, 1, tzinfo=UTC), "CORP\\op & co")
     root = ET.fromstring(text.encode("utf-16"))  # noqa: S314 - our own
     space = {"t": "http://schemas.microsoft.com/windows/2004/02/mit/task"}
@@ -116,7 +116,7 @@ def test_the_windows_file_says_what_matters(plan: Plan) -> None:
 
 @pytest.fixture
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Programs that note how they were called; the crontab is a file."""
+    """Create programs that record their arguments; the crontab is a file."""
     if os.name == "nt":
         pytest.skip("shell scripts")
     folder = tmp_path / "bin"
@@ -174,7 +174,7 @@ def installing(fake: Path, **env: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_what_lacks_in_the_scheduler_s_environment_is_named_before_it_is_installed(fake: Path) -> None:
+def test_missing_variables_of_the_scheduler_are_named_before_install(fake: Path) -> None:
     (fake / "tab").write_text("AWS_EC2_METADATA_DISABLED=true\n")
     keys = {"AWS_ACCESS_KEY_ID": "AK", "AWS_SECRET_ACCESS_KEY": "not to be shown", "GNUPGHOME": str(fake)}
     refused = installing(fake, **keys)
@@ -200,7 +200,7 @@ def test_what_lacks_in_the_scheduler_s_environment_is_named_before_it_is_install
     assert told.strip() == "not to be shown"
 
 
-def test_a_unit_reads_the_schedule_s_own_variables() -> None:
+def test_unit_reads_the_variables_of_the_schedule() -> None:
     plan = Plan("x", ("/bin/true",), environment="/etc/x 100%.env")
     assert "EnvironmentFile=-/etc/x 100%%.env" in timers.service_unit(plan)
     assert "EnvironmentFile" not in timers.service_unit(PLANS[0])
@@ -210,7 +210,7 @@ def test_a_unit_reads_the_schedule_s_own_variables() -> None:
     "bad",
     [{"name": "../x"}, {"every": "monthly"}, {"at": "25:00"}, {"at": "3.30"}, {"day": "noday"}, {"command": ("a\nb",)}],
 )
-def test_what_cannot_be_scheduled_is_refused(bad: dict[str, object]) -> None:
+def test_invalid_schedule_is_refused(bad: dict[str, object]) -> None:
     good: dict[str, object] = {"name": "pull", "command": ("/bin/true",), "every": "daily", "at": "3:30", "day": "sun"}
     assert timers.plan(**good).cron == "30 3 * * *"  # type: ignore[arg-type]
     with pytest.raises(UsageError):

@@ -1,4 +1,4 @@
-"""From a URL to a store: what is taken, and that each mistake says how to mend it. No server is asked."""
+"""Stores from URLs: which are accepted, and that each error has a remedy. No server is contacted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AWS = {"AWS_ACCESS_KEY_ID": "AK", "AWS_SECRET_ACCESS_KEY": "not to be shown", "A
 
 @pytest.fixture(autouse=True)
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clouds' libraries read the process's environment themselves."""
+    """Remove the variables that the cloud libraries read from the environment."""
     for name in [name for name in os.environ if name.startswith(("AWS_", "AZURE_", "GOOGLE_"))]:
         monkeypatch.delenv(name)
 
@@ -35,9 +35,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
         ("gs://bucket/a/b", {}, "gs://bucket/a/b"),
     ],
 )
-def test_a_cloud_s_url_is_understood(
-    url: str, env: dict[str, str], shown: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cloud_url_is_parsed(url: str, env: dict[str, str], shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in env.items():
         monkeypatch.setenv(name, value)
     store = open_store(url, env=env)
@@ -46,7 +44,7 @@ def test_a_cloud_s_url_is_understood(
     store.close()
 
 
-def test_a_folder_has_many_spellings(tmp_path: Path) -> None:
+def test_folder_is_accepted_in_each_spelling(tmp_path: Path) -> None:
     (tmp_path / "s").mkdir()
     assert open_store(str(tmp_path / "s")).url == open_store((tmp_path / "s").as_uri()).url
 
@@ -74,9 +72,7 @@ def test_a_folder_has_many_spellings(tmp_path: Path) -> None:
         ("sftp://host/x", {}, "needs a connection"),
     ],
 )
-def test_a_usage_error_names_the_remedy(
-    url: str, env: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_usage_error_has_a_remedy(url: str, env: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in env.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(UsageError) as refused:
@@ -87,7 +83,7 @@ def test_a_usage_error_names_the_remedy(
     assert refused.value.remedy() or url.startswith("sftp")
 
 
-def test_a_profile_of_the_shared_file_is_read(tmp_path: Path) -> None:
+def test_profile_of_the_shared_credentials_file_is_read(tmp_path: Path) -> None:
     file = tmp_path / "credentials"
     file.write_text("[default]\n[ops]\naws_access_key_id = AK\naws_secret_access_key = 50% more\n")
     env = {"AWS_SHARED_CREDENTIALS_FILE": str(file)}

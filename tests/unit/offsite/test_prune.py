@@ -1,4 +1,4 @@
-"""Prune: which copy proves that the others may be deleted, and how far a clock may be wrong."""
+"""Prune: which copy must be intact before others are deleted, and how far a clock may be wrong."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def names(store: LocalStore) -> set[str]:
     return {copy.id for copy in catalog.load(store).copies}
 
 
-def test_nothing_is_deleted_where_the_copy_that_stays_is_damaged(store: LocalStore) -> None:
+def test_nothing_is_deleted_if_the_kept_copy_is_damaged(store: LocalStore) -> None:
     stays, goes = put(store, 1), put(store, 9)
     damage(store, stays)
     pruning = prune.plan(catalog.load(store), NEWEST, NOW)
@@ -65,8 +65,8 @@ def test_nothing_is_deleted_where_the_copy_that_stays_is_damaged(store: LocalSto
     assert names(store) == {stays.id, goes.id}
 
 
-def test_a_copy_that_goes_proves_nothing_for_those_that_go(store: LocalStore) -> None:
-    """The verdicts are turned round: the newest verified copy, intact, is among those that go."""
+def test_copy_to_delete_is_no_proof_for_other_deletions(store: LocalStore) -> None:
+    """The verdicts are inverted: the newest verified copy is intact and among the copies to delete."""
     newest, older = put(store, 1), put(store, 9)
     damage(store, older)
     pruning = prune.plan(catalog.load(store), NEWEST, NOW)
@@ -77,7 +77,7 @@ def test_a_copy_that_goes_proves_nothing_for_those_that_go(store: LocalStore) ->
     assert names(store) == {newest.id, older.id}
 
 
-def test_a_copy_that_was_never_verified_proves_nothing(store: LocalStore) -> None:
+def test_unverified_copy_is_no_proof(store: LocalStore) -> None:
     unverified, verified, goes = put(store, 0.1, verify=False), put(store, 1), put(store, 9)
     damage(store, verified)
     pruning = prune.plan(catalog.load(store), NEWEST, NOW)
@@ -87,7 +87,7 @@ def test_a_copy_that_was_never_verified_proves_nothing(store: LocalStore) -> Non
     assert names(store) == {unverified.id, verified.id, goes.id}
 
 
-def test_without_any_verified_copy_that_stays_nothing_is_deleted(store: LocalStore) -> None:
+def test_nothing_is_deleted_without_a_kept_verified_copy(store: LocalStore) -> None:
     newest, older = put(store, 1), put(store, 9)
     pruning = prune.plan(catalog.load(store), NEWEST, NOW)
     everything = replace(pruning, verdicts=tuple(replace(verdict, keep=False) for verdict in pruning.verdicts))
@@ -95,7 +95,7 @@ def test_without_any_verified_copy_that_stays_nothing_is_deleted(store: LocalSto
     assert names(store) == {newest.id, older.id}
 
 
-def test_what_goes_is_gone_with_its_data_and_its_records(store: LocalStore) -> None:
+def test_deleted_copy_is_removed_with_its_data_and_records(store: LocalStore) -> None:
     stays, goes = put(store, 1), put(store, 9)
     record = Record(copy=goes.id, host=goes.host, kind="verify", at=NOW, data=goes.manifest.data)
     write_record(store, goes, record)
@@ -111,7 +111,7 @@ def test_what_goes_is_gone_with_its_data_and_its_records(store: LocalStore) -> N
     [(timedelta(minutes=4, seconds=59), False), (timedelta(minutes=5, seconds=1), True), (timedelta(hours=20), True)],
 )
 @pytest.mark.parametrize("by", ["pull", "record"])
-def test_a_clock_may_be_five_minutes_behind_what_was_stored(
+def test_clock_may_be_five_minutes_behind_stored_times(
     store: LocalStore, ahead: timedelta, by: str, *, refused: bool
 ) -> None:
     copies = [put(store, 3), put(store, 2), put(store, 1)]

@@ -1,4 +1,4 @@
-"""Sealing with the real gpg: what goes in comes out, memory is flat, a source that dies never looks like its end."""
+"""Encryption with the real gpg: data is unchanged, memory is limited, and a failed source is an error."""
 
 from __future__ import annotations
 
@@ -56,23 +56,25 @@ def chunks(size: int, each: int = 1 << 18) -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize("size", [0, 1, 70_000, 5_000_000])
-def test_sealing_needs_public_keys_only_and_any_of_the_keys_opens(
+def test_encryption_needs_public_keys_only_and_each_key_decrypts(
     keyring: tuple[Path, str, str], public_only: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     home, one, two = keyring
     monkeypatch.setenv("GNUPGHOME", str(public_only))
-    sealed = b"".join(seal.encrypted(chunks(size), seal.recipients([one, two.lower()])))
-    looked = encryption_of(sealed)
+    encrypted_data = b"".join(seal.encrypted(chunks(size), seal.recipients([one, two.lower()])))
+    looked = encryption_of(encrypted_data)
     assert looked.sealing == "public-key"
     assert len(looked.key_ids) == 2
-    assert gpg(home, "--decrypt", stdin=sealed) == b"".join(chunks(size))
+    assert gpg(home, "--decrypt", stdin=encrypted_data) == b"".join(chunks(size))
     monkeypatch.setenv("GNUPGHOME", str(home))
-    with seal.opened([sealed]) as plain_chunks:
+    with seal.opened([encrypted_data]) as plain_chunks:
         assert b"".join(plain_chunks) == b"".join(chunks(size))
 
 
 @pytest.mark.slow
-def test_a_passphrase_opens_what_tsadmin_would_have_made(tmp_path: Path, keyring: tuple[Path, str, str]) -> None:
+def test_archive_encrypted_like_tsadmin_is_decrypted_with_a_passphrase(
+    tmp_path: Path, keyring: tuple[Path, str, str]
+) -> None:
     secret = tmp_path / "pass"
     secret.write_text("söme pass\n")
     body = b"".join(chunks(3_000_000))
@@ -90,7 +92,7 @@ def test_a_passphrase_opens_what_tsadmin_would_have_made(tmp_path: Path, keyring
         b"".join(got)
 
 
-def test_a_source_that_dies_comes_out_as_its_own_error(keyring: tuple[Path, str, str]) -> None:
+def test_error_of_the_source_is_raised_unchanged(keyring: tuple[Path, str, str]) -> None:
     def dying() -> Iterator[bytes]:
         yield from chunks(2_000_000)
         raise ConnectionResetError("cut by the test")
@@ -99,7 +101,7 @@ def test_a_source_that_dies_comes_out_as_its_own_error(keyring: tuple[Path, str,
         b"".join(seal.encrypted(dying(), (keyring[1],)))
 
 
-def test_a_consumer_that_stops_leaves_no_gpg_behind(keyring: tuple[Path, str, str]) -> None:
+def test_stopped_consumer_leaves_no_gpg_process(keyring: tuple[Path, str, str]) -> None:
     stream = seal.encrypted(chunks(1 << 26), (keyring[1],))
     next(stream)
     stream.close()
@@ -109,12 +111,12 @@ def test_a_consumer_that_stops_leaves_no_gpg_behind(keyring: tuple[Path, str, st
 
 
 @pytest.mark.parametrize("bad", ["ops@example.test", "DEADBEEF", "0" * 40])
-def test_recipients_are_whole_fingerprints_of_known_keys(keyring: tuple[Path, str, str], bad: str) -> None:
+def test_recipients_must_be_full_fingerprints_of_known_keys(keyring: tuple[Path, str, str], bad: str) -> None:
     with pytest.raises(EncryptionFailed):
         seal.recipients([bad])
 
 
-def test_an_expired_key_is_refused(keyring: tuple[Path, str, str]) -> None:
+def test_expired_key_is_refused(keyring: tuple[Path, str, str]) -> None:
     home = keyring[0]
     then = ("--faked-system-time", "20200101T000000")
     gpg(home, *then, "--passphrase", "", "--quick-gen-key", "old@example.test", "future-default", "default", "1d")
@@ -124,7 +126,7 @@ def test_an_expired_key_is_refused(keyring: tuple[Path, str, str]) -> None:
         seal.recipients([expired])
 
 
-def test_a_plain_archive_is_sealed_on_its_way(
+def test_plain_archive_is_encrypted_during_the_upload(
     tmp_path: Path, keyring: tuple[Path, str, str], public_only: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home, one, _ = keyring
@@ -139,7 +141,7 @@ def test_a_plain_archive_is_sealed_on_its_way(
     assert done.manifest.key_ids
     assert done.manifest.sha256 != done.manifest.source_sha256 == Given(body).sha256
     again = make_copy(Given(body, archive=done.manifest.archive), store, policy, now=NOW)
-    assert again.outcome == "already", "sealed twice, the bytes differ, and it is one copy all the same"
+    assert again.outcome == "already", "the bytes of a second encryption differ, and it is the same copy"
     (copy,) = catalog.load(store).copies
     monkeypatch.setenv("GNUPGHOME", str(home))
     with seal.opened(store.read(copy.manifest.data)) as got:
@@ -158,7 +160,7 @@ AGENT_CONF = {"pinentry": "pinentry-program /bin/false\nno-allow-loopback-pinent
 
 
 @pytest.mark.parametrize("name", GPG_CONF)
-def test_no_option_of_gpg_conf_decides_what_is_stored(
+def test_options_in_gpg_conf_do_not_change_the_stored_data(
     tmp_path: Path, keyring: tuple[Path, str, str], name: str
 ) -> None:
     home, one, two = keyring
@@ -188,10 +190,10 @@ def test_no_option_of_gpg_conf_decides_what_is_stored(
         ("# sign\n\narmor\ncomment x\nkeyserver hkps://keys.example\ncipher-algo AES256\nno-greeting\nencrypt-to {two}", ""),
     ],
 )  # fmt: skip
-def test_an_option_of_the_system_that_may_decide_what_is_stored_is_refused(
+def test_system_option_that_may_change_stored_data_is_refused(
     tmp_path: Path, keyring: tuple[Path, str, str], monkeypatch: pytest.MonkeyPatch, text: str, option: str
 ) -> None:
-    """gpg reads that file whatever it is told, so a gpgconf that names another folder for it is enough here."""
+    """gpg always reads that file, so the test uses a gpgconf that names another folder for it."""
     _, one, two = keyring
     real, stand_in = shutil.which("gpgconf"), tmp_path / "bin/gpgconf"
     stand_in.parent.mkdir()
@@ -211,7 +213,7 @@ def test_an_option_of_the_system_that_may_decide_what_is_stored_is_refused(
 
 
 @pytest.mark.parametrize("name", AGENT_CONF)
-def test_what_the_agent_is_told_does_not_stop_a_copy(tmp_path: Path, keyring: tuple[Path, str, str], name: str) -> None:
+def test_settings_of_the_agent_do_not_stop_a_copy(tmp_path: Path, keyring: tuple[Path, str, str], name: str) -> None:
     home, one, _ = keyring
     (tmp_path / "store").mkdir()
     subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=True, timeout=100)
@@ -233,7 +235,7 @@ def test_what_the_agent_is_told_does_not_stop_a_copy(tmp_path: Path, keyring: tu
     assert gpg(home, "--decrypt", stdin=stored) == b"x" * 50_000
 
 
-def test_a_stored_copy_is_decrypted_to_prove_it(
+def test_stored_copy_is_decrypted_to_verify_it(
     tmp_path: Path, keyring: tuple[Path, str, str], public_only: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A gpg that encrypts something else is found out by the secret key; without one its sizes do not show it."""
@@ -257,7 +259,7 @@ def test_a_stored_copy_is_decrypted_to_prove_it(
     assert not seal.can_open((one,))
 
 
-def test_what_is_encrypted_already_passes_unchanged(tmp_path: Path, keyring: tuple[Path, str, str]) -> None:
+def test_encrypted_archive_is_stored_unchanged(tmp_path: Path, keyring: tuple[Path, str, str]) -> None:
     home, one, _ = keyring
     (tmp_path / "store").mkdir()
     (tmp_path / "pass").write_text("secret\n")
@@ -267,7 +269,7 @@ def test_what_is_encrypted_already_passes_unchanged(tmp_path: Path, keyring: tup
     assert done.manifest.sha256 == done.manifest.source_sha256
 
 
-def test_packets_are_told_apart(keyring: tuple[Path, str, str]) -> None:
+def test_openpgp_packets_are_distinguished(keyring: tuple[Path, str, str]) -> None:
     home, one, _ = keyring
     assert encryption_of(gpg(home, "--store", stdin=b"hello")).sealing == "no"
     assert encryption_of(gpg(home, "--sign", "--local-user", one, stdin=b"hello")).sealing == "no"
@@ -280,7 +282,7 @@ def test_packets_are_told_apart(keyring: tuple[Path, str, str]) -> None:
 
 
 @pytest.mark.slow
-def test_memory_is_flat(keyring: tuple[Path, str, str], public_only: Path) -> None:
+def test_encryption_uses_limited_memory(keyring: tuple[Path, str, str], public_only: Path) -> None:
     script = (
         "import sys; from tscm_migrate.archive import gpg as seal\n"
         "from tests.support.memory import peak_kib\n"

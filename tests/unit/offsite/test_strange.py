@@ -1,4 +1,4 @@
-"""One object that nobody can read costs nothing but itself: it is named and passed over, and only deleting stops."""
+"""An unreadable object is named and skipped; other copies stay usable, and only deletion stops."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def store(tmp_path: Path) -> LocalStore:
 
 
 def still_works(store: LocalStore, tmp_path: Path, *, copies: int = 3) -> catalog.Catalog:
-    """List, verify, judge and fetch as if nothing else lay there; deleting is refused."""
+    """Check that list, verify, status and fetch work, and that deletion is refused."""
     found = catalog.load(store)
     assert len(found.copies) == copies
     assert all(not looked.why for looked in verify(store, found.copies, NOW))
@@ -81,7 +81,7 @@ if hasattr(os, "geteuid") and os.geteuid() == 0:
 @pytest.mark.parametrize("thing", THINGS)
 @pytest.mark.parametrize("name", ["x.json", "records", "data"])
 @pytest.mark.timeout(60)
-def test_a_strange_thing_in_a_folder(store: LocalStore, tmp_path: Path, thing: str, name: str) -> None:
+def test_unreadable_entry_in_a_folder_is_skipped(store: LocalStore, tmp_path: Path, thing: str, name: str) -> None:
     where = {
         "x.json": store.root / FOLDER / "x.json",
         "records": store.root / "hosts/tscm-a/records/x/y~tag~1.json",
@@ -98,14 +98,14 @@ def test_a_strange_thing_in_a_folder(store: LocalStore, tmp_path: Path, thing: s
 @pytest.mark.parametrize(
     "name", [b"new\nline.json", b"bell\x07.json", b"\xff\xfe.json", "ü.json".encode(), b"a b.json"]
 )
-def test_a_name_that_is_not_ours(store: LocalStore, tmp_path: Path, name: bytes) -> None:
+def test_file_with_another_name_is_skipped(store: LocalStore, tmp_path: Path, name: bytes) -> None:
     (store.root / FOLDER / os.fsdecode(name)).write_bytes(b"{}")
     (thing,) = still_works(store, tmp_path).unreadable
     assert str(thing).isprintable()
     assert "name" in str(thing)
 
 
-def test_a_socket(store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_socket_in_the_folder_is_skipped(store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not hasattr(socket, "AF_UNIX"):
         pytest.skip("none there")
     monkeypatch.chdir(store.root / FOLDER)  # a long path does not fit into the address
@@ -134,7 +134,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_manifest_that_lies(store: LocalStore, tmp_path: Path, change: str) -> None:
+def test_wrong_manifest_is_skipped(store: LocalStore, tmp_path: Path, change: str) -> None:
     victim = catalog.load(store).copies[-1].manifest
     path = store.root / keys.manifest("tscm-a", victim.id)
     path.write_text(json.dumps(json.loads(path.read_text()) | CHANGES[change]))
@@ -142,7 +142,7 @@ def test_a_manifest_that_lies(store: LocalStore, tmp_path: Path, change: str) ->
 
 
 @pytest.mark.parametrize("change", [{"at": "9999-12-31T23:59:59-12:00"}, {"copy": "../.."}, {"kind": ["verify"]}])
-def test_a_record_that_lies(store: LocalStore, tmp_path: Path, change: dict[str, Any]) -> None:
+def test_wrong_record_is_skipped(store: LocalStore, tmp_path: Path, change: dict[str, Any]) -> None:
     copy = catalog.load(store).copies[0]
     list(verify(store, [copy], NOW))
     (path,) = (store.root / "hosts/tscm-a/records" / copy.id).iterdir()
@@ -150,7 +150,7 @@ def test_a_record_that_lies(store: LocalStore, tmp_path: Path, change: dict[str,
     assert len(still_works(store, tmp_path).unreadable) == 1
 
 
-def test_data_that_cannot_be_read_is_told_and_the_others_are_verified(store: LocalStore) -> None:
+def test_unreadable_data_is_reported_and_other_copies_are_verified(store: LocalStore) -> None:
     if not hasattr(os, "mkfifo"):
         pytest.skip("none there")
     found = catalog.load(store)

@@ -14,7 +14,7 @@ def listed(*times: str) -> list[str]:
     return ["ARCHIVES (UTC)", *rows, "[q] QUIT"]
 
 
-def test_a_time_stands_for_the_archive_of_that_minute() -> None:
+def test_time_in_a_list_selects_the_archive_of_that_minute() -> None:
     entry = pick(listed("09:30", "10:30"), NEWER, "/opt/threatstop/backup", (OLDER, NEWER))
     assert entry is not None
     assert entry.number == "b"
@@ -28,7 +28,5 @@ def test_a_time_stands_for_the_archive_of_that_minute() -> None:
         pytest.param(("10:30", "10:30"), (NEWER,), id="two of the same minute"),
     ],
 )
-def test_times_that_do_not_tell_the_archive_for_certain_are_not_chosen_from(
-    times: tuple[str, ...], there: tuple[str, ...]
-) -> None:
+def test_ambiguous_times_select_no_archive(times: tuple[str, ...], there: tuple[str, ...]) -> None:
     assert pick(listed(*times), NEWER, "/opt/threatstop/backup", there) is None

@@ -26,7 +26,7 @@ from tscm_migrate.tsadmin.devices import judge
         (0, "[INFO ] : Updating fatal-edge\n[INFO ] : invalid entries: 0\n", True, False),
     ],
 )  # fmt: skip
-def test_an_update_is_good_where_its_status_and_its_words_say_so(
+def test_update_succeeds_only_by_status_and_output(
     status: int | None,
     text: str,
     ok: bool,  # noqa: FBT001
@@ -36,16 +36,16 @@ def test_an_update_is_good_where_its_status_and_its_words_say_so(
     assert (updated.ok, updated.busy) == (ok, busy)
 
 
-def test_every_warning_of_a_failed_update_is_kept_beside_what_tells_it_best() -> None:
+def test_warnings_of_a_failed_update_are_kept_beside_its_main_message() -> None:
     updated = judge(0, "[WARN ] : clock\n[ERROR] : portal\n[FATAL] : no license\n", "edge")
     assert (updated.gist, updated.notices) == ("[FATAL] : no license", ("[WARN ] : clock", "[ERROR] : portal"))
 
 
-def test_a_warning_of_a_good_update_is_kept() -> None:
+def test_warning_of_a_successful_update_is_kept() -> None:
     updated = judge(0, "[WARN ] : allow list not found, using dns.threatstop.local\ncomplete\n", "edge")
     assert (updated.ok, updated.notices) == (True, ("[WARN ] : allow list not found, using dns.threatstop.local",))
 
 
-def test_a_failure_is_told_in_the_words_that_tell_of_it() -> None:
+def test_failure_is_reported_with_its_most_specific_line() -> None:
     assert judge(0, "edge: push aborted\nall is done\n").gist == "edge: push aborted"
     assert judge(2, "error 5: no route\nedge: gave up\n").gist == "edge: gave up"

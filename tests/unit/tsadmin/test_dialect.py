@@ -23,7 +23,7 @@ ROW = '[[question]]\nkind = "ssh"\ntext = "Restore SSH"\n[[question]]\nkind = {k
         "Restore SSH [y/n/maybe]", "[y/n]",
     ],
 )  # fmt: skip
-def test_what_is_open_is_refused_with_file_and_row(text: str) -> None:
+def test_open_row_is_refused_with_file_and_row(text: str) -> None:
     with pytest.raises(DialectError) as caught:
         site(ROW.format(kind='"cron"', text=f'"{text}"'))
     assert caught.value.message().startswith("site.toml: question row 2: ")
@@ -45,18 +45,18 @@ def test_what_is_open_is_refused_with_file_and_row(text: str) -> None:
         ("[[question]\n", "correct that line"),
     ],
 )
-def test_an_error_lists_what_is_allowed(text: str, says: str) -> None:
+def test_dialect_error_lists_the_allowed_values(text: str, says: str) -> None:
     with pytest.raises(DialectError) as caught:
         site(text)
     assert says in caught.value.remedy()
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_missing_dialect_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DialectError, match=re.escape(str(tmp_path / "no.toml"))):
         load(tmp_path / "no.toml")
 
 
-def test_what_is_shipped_loads_and_each_row_has_its_source() -> None:
+def test_shipped_dialects_load_and_each_row_has_a_source() -> None:
     import tomllib
 
     for name in SHIPPED:
@@ -70,7 +70,7 @@ def test_what_is_shipped_loads_and_each_row_has_its_source() -> None:
     assert set(SLOTS) == {"ip", "cidr", "archive", "device", "hostname", "n", "label"}
 
 
-def test_a_choice_at_the_end_of_a_row_is_taken_off_as_in_a_question() -> None:
+def test_choice_at_the_end_of_a_row_is_removed() -> None:
     made = site('[[question]]\nkind = "ssh"\ntext = "Restore SSH [y/N]: "\n')
     assert [(row.kind, row.text) for row in made.questions] == [(Kind.SSH, "Restore SSH")]
     assert "[y/n]" in CHOICES

@@ -25,7 +25,7 @@ def explain(folder: Path, *lines: object, words: tuple[str, ...] = ()) -> subpro
     )
 
 
-def test_each_question_is_explained_on_a_line_of_its_own(tmp_path: Path) -> None:
+def test_each_question_is_explained_on_its_own_line(tmp_path: Path) -> None:
     listed = f"1) {NAME}\n2) threatstop_backup_2026-11-21_01_00_00.tsbak\n"
     done = explain(
         tmp_path, "Restore SSH configuration[y/n]: ", "Enter decryption passphrase: ", "\x1b[1mPassword:\x1b[0m ",
@@ -46,14 +46,14 @@ def test_each_question_is_explained_on_a_line_of_its_own(tmp_path: Path) -> None
     assert found[2]["question"] == "Password:"
 
 
-def test_what_is_not_a_question_is_named_with_its_line(tmp_path: Path) -> None:
+def test_invalid_input_is_reported_with_its_line(tmp_path: Path) -> None:
     done = explain(tmp_path, "Restore SSH configuration[y/n]: ", 7, words=("--json",))
     assert (done.returncode, len(done.stdout.splitlines())) == (2, 2), "what came before it is explained"
     assert "line 2 of the input is not a JSON string" in done.stdout + done.stderr
     assert explain(tmp_path, words=("--set", "addres=1")).returncode == 2
 
 
-def test_the_inventorys_dialect_goes_before_the_others_and_its_mistakes_are_named(tmp_path: Path) -> None:
+def test_site_dialect_has_priority_and_its_errors_are_reported(tmp_path: Path) -> None:
     file = tmp_path / "dialect.toml"
     file.write_text('[[question]]\nkind = "literal"\ntext = "Use DHCP"\nanswer = "maybe"\n', encoding="utf-8")
     file.chmod(0o600)

@@ -44,12 +44,12 @@ FOREIGN = sorted(vocabulary(
 
 
 @pytest.mark.parametrize("text", [*FOR_A_PERSON, *NEVER, *TO_A_PERSON])
-def test_what_only_a_person_may_answer_is_answered_for_no_wish(text: str) -> None:
+def test_question_for_a_person_is_never_answered(text: str) -> None:
     assert {answer(reader(**options), text) for options in EVERY_WISH} == {None}
     assert answer(reader("backup"), text) is None
 
 
-def test_of_the_corpora_most_are_right_and_none_is_wrong() -> None:
+def test_most_corpus_questions_are_answered_and_none_wrongly() -> None:
     found = [
         (text, expected, answer(reader(dialogue), text))
         for dialogue, corpus in (("restore", RESTORE), ("backup", BACKUP)) for text, expected in corpus
@@ -60,7 +60,7 @@ def test_of_the_corpora_most_are_right_and_none_is_wrong() -> None:
 
 
 @pytest.mark.slow
-def test_with_one_foreign_word_anywhere_a_known_question_is_unknown() -> None:
+def test_known_question_with_a_foreign_word_is_unknown() -> None:
     """Every place of every question that is known; in those of several lines with a few of the words."""
     assert len(FOREIGN) >= 50
     answered, tried = [], 0
@@ -83,7 +83,7 @@ def test_with_one_foreign_word_anywhere_a_known_question_is_unknown() -> None:
     assert tried > 50_000
 
 
-def test_every_documented_question_is_known_and_gets_its_answer() -> None:
+def test_documented_question_gets_its_answer() -> None:
     given = [answer(reader(), text) for text in DOCUMENTED]
     assert given == [
         "y", "n", "n", "10.1.1.43", "255.255.255.0", "y", "y", "pass phrase", "pass phrase", "y", "y", "sudo word", "y", "y", "1", "1",

@@ -25,7 +25,7 @@ class Screen(io.StringIO):
         return True
 
 
-def test_after_a_change_of_the_width_the_screen_is_cleared_and_nothing_that_was_told_is_lost(
+def test_width_change_clears_the_screen_and_keeps_all_messages(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     screen = Screen()

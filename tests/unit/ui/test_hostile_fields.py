@@ -1,4 +1,4 @@
-"""What an appliance or a store says goes into each field of each output, and stays text there."""
+"""Hostile text in each field of each output is shown as text only."""
 
 from __future__ import annotations
 
@@ -66,9 +66,7 @@ KINDS = [kind for kind in vars(events).values() if isinstance(kind, type) and is
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind is not events.Event])
-def test_an_event_shows_nothing_that_steers_a_terminal(
-    kind: type[events.Event], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_event_shows_no_control_sequence(kind: type[events.Event], capsys: pytest.CaptureFixture[str]) -> None:
     event = made(kind, HOSTILE)
     lines.json_lines(event)
     told = json.loads(capsys.readouterr().out)
@@ -109,7 +107,7 @@ def tables(value: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", ["archives", "offsite list", "offsite show", "offsite status"])
-def test_a_table_has_one_line_a_row_whatever_is_in_its_cells(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_table_row_is_one_line_with_hostile_cells(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     printed = []
     for value in (HOSTILE, "plain"):
         out = io.StringIO()
@@ -119,7 +117,7 @@ def test_a_table_has_one_line_a_row_whatever_is_in_its_cells(name: str, monkeypa
     check(printed[0], lines_of=printed[1])
 
 
-def test_a_finding_of_doctor_is_one_line_and_its_remedy_another() -> None:
+def test_doctor_finding_and_its_remedy_are_one_line_each() -> None:
     told = doctor.text(doctor.Diagnosis("tscm-old", "login", "error", CONTROLS, "tscm-migrate host pin tscm-old"))
     told = redact.clean(told)
     assert [line.split()[0] for line in told.splitlines()] == ["ERROR", "fix:"]
@@ -172,7 +170,7 @@ def report_of(value: str) -> dict[str, Any]:
     return report.build(record, entries, commands=commands)
 
 
-def test_the_report_keeps_every_remote_field_as_text(tmp_path: Path) -> None:
+def test_report_shows_remote_fields_as_text(tmp_path: Path) -> None:
     hostile, plain = report_of(HOSTILE), report_of("plain")
     check(json.dumps(hostile, ensure_ascii=False))
     check("\n".join(f" {line}" for line in run_report.text_lines(hostile)))
@@ -188,7 +186,7 @@ def test_the_report_keeps_every_remote_field_as_text(tmp_path: Path) -> None:
     assert tags(doms["hostile"]) == tags(doms["plain"])
 
 
-def test_the_freshness_page_keeps_every_field_of_a_store_as_text() -> None:
+def test_freshness_page_shows_fields_of_a_store_as_text() -> None:
     hostile, plain = tables(HOSTILE)["page"], tables("plain")["page"]
     check(hostile)
     assert tags(hostile) == tags(plain)

@@ -1,4 +1,4 @@
-"""What the person at the terminal is taken to have said."""
+"""How the input of the operator at the terminal is interpreted."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def typed(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
 
 
 @pytest.mark.parametrize(("text", "answer"), [("y\n", "y"), ("\n", ""), ("!\n", None), ("", None)])
-def test_an_end_of_input_answers_no_prompt(monkeypatch: pytest.MonkeyPatch, text: str, answer: str | None) -> None:
+def test_end_of_input_answers_no_prompt(monkeypatch: pytest.MonkeyPatch, text: str, answer: str | None) -> None:
     typed(monkeypatch, text)
     assert Terminal(attended=True).answer("tscm-new", MOON, ["Stars.", "Moon? "]) == answer
 
 
-def test_what_is_typed_unseen_is_a_secret_from_then_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hidden_answer_becomes_a_known_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     """The appliance has it now, and may print it into the journal, the report and the output."""
     monkeypatch.setattr(redact, "known", redact.Redactor())
     typed(monkeypatch, "Kq7-vex-zorn\nplain-word-9\n")
@@ -35,18 +35,18 @@ def test_what_is_typed_unseen_is_a_secret_from_then_on(monkeypatch: pytest.Monke
     assert redact.clean("it says Kq7-vex-zorn and plain-word-9") == f"it says {redact.BLANK} and plain-word-9"
 
 
-def test_nobody_answers_where_nobody_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prompt_without_an_operator_has_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     typed(monkeypatch, "y\n")
     assert Terminal(attended=False).answer("tscm-new", MOON, ["Moon? "]) is None
     assert not Terminal(attended=False).confirm("Go?")
 
 
-def test_an_end_of_input_confirms_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_end_of_input_is_not_a_confirmation(monkeypatch: pytest.MonkeyPatch) -> None:
     typed(monkeypatch, "")
     assert not Terminal(attended=True).confirm("Go?")
 
 
-def test_all_lines_since_the_last_answer_are_shown_with_what_is_proposed(
+def test_lines_since_the_last_answer_are_shown_with_the_proposal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     typed(monkeypatch, "\n\n\n")
@@ -80,14 +80,14 @@ def test_all_lines_since_the_last_answer_are_shown_with_what_is_proposed(
         ("y\n", [Kind.LITERAL, Kind.CRON], None),
     ],
 )
-def test_an_answer_is_remembered_as_the_kind_that_is_typed(
+def test_answer_is_saved_with_the_typed_kind(
     monkeypatch: pytest.MonkeyPatch, text: str, kinds: list[Kind], expected: Kind | None
 ) -> None:
     typed(monkeypatch, text)
     assert Terminal(attended=True).remember("tscm-new", "Moon?", kinds) is expected
 
 
-def test_a_question_whose_answer_is_saved_at_the_second_try_is_not_left_unsaved() -> None:
+def test_answer_saved_at_the_second_attempt_is_not_reported_unsaved() -> None:
     person = Terminal(attended=True)
     person.inform("the network settings may be next")
     person.inform("it would not match", "Moon?", saved=False)

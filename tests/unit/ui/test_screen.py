@@ -1,4 +1,4 @@
-"""The terminal while nothing is asked: what is typed is not shown, and is not lost."""
+"""The terminal between questions: typed text is not shown and not lost."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ print("ECHO", bool(termios.tcgetattr(0)[3] & termios.ECHO), flush=True)
 """
 
 
-def test_what_is_typed_before_a_question_is_unseen_and_answers_it(tmp_path: Path) -> None:
+def test_text_typed_before_a_question_is_hidden_and_answers_it(tmp_path: Path) -> None:
     from tests.support.terminal import Terminal
 
     go = tmp_path / "go"
@@ -50,5 +50,5 @@ def test_what_is_typed_before_a_question_is_unseen_and_answers_it(tmp_path: Path
     one.wait_for("GOT 13 True seen-answer")
     one.wait_for("ECHO True")
     assert "hunter2" not in one.shown
-    assert one.shown.count("seen-answer") == 2, "an answer that is no secret is echoed"
+    assert one.shown.count("seen-answer") == 2, "an answer to an ordinary question is echoed"
     assert one.process.wait(60) == 0
