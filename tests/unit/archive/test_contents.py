@@ -108,7 +108,7 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
 
 
 @pytest.mark.parametrize("what", BOMBS)
-@pytest.mark.usefixtures("less")
+@pytest.mark.usefixtures("lower_limits")
 def test_archive_bomb_is_refused(what: str) -> None:
     make, why = BOMBS[what]
     walked = walk(make())
@@ -143,7 +143,7 @@ def test_large_header_is_refused_with_little_memory(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("gpg") is None, reason="gpg is not installed")
-@pytest.mark.usefixtures("less")
+@pytest.mark.usefixtures("lower_limits")
 def test_compression_ratio_inside_gpg_is_limited(tmp_path: Path) -> None:
     path = tmp_path / "threatstop_backup_2024-05-01_03_00_00.tsbak.gpg"
     home = tmp_path / "home"
