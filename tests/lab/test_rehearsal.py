@@ -59,6 +59,17 @@ def points(base: matrix.Undisturbed) -> list[matrix.Point]:
 KILLED = [("first", "resume"), ("last", "rollback")] + [(n, verb) for n in range(4) for verb in ("resume", "rollback")]
 
 
+@pytest.mark.parametrize("verb", ["resume", "rollback"])
+def test_a_run_killed_after_the_rehearsal_was_undone_can_undo_it_again(
+    used: Rig, base: matrix.Undisturbed, verb: str
+) -> None:
+    """The updates run again by then, and the journal does not have the end of the undo yet."""
+    noted = [point for point in points(base) if point.about == "noted rehearsal_before"]
+    result = matrix.kill_at(used, matrix.Point(noted[-1].n, "before", noted[-1].about), verb, base)
+    assert result.killed == matrix.KILLED
+    assert not result.wrong, result.text
+
+
 @pytest.mark.parametrize(("where", "verb"), KILLED)
 def test_a_run_killed_in_the_rehearsal_is_resumed_or_rolled_back(
     used: Rig, base: matrix.Undisturbed, where: Any, verb: str

@@ -95,8 +95,10 @@ def put_back(m: Migration, undo: Mapping[str, Any], before: Mapping[str, str] | 
     end_dialogue(m)
     if before is not None:
         other_keys = "keys" in changed(before, prints(new), "keys")
-        if saved_settings.exists(new, saved_settings.REHEARSAL):  # else an earlier call has restored them
+        if saved_settings.exists(new, saved_settings.REHEARSAL):
             saved_settings.restore(new, saved_settings.REHEARSAL)
+        else:  # an earlier call has restored them, and may have resumed the updates: `before` was read while paused
+            paused_again(new)
         if wrong := changed(before, prints(new), "own", "keys", "network"):
             raise ApplianceError(new.name, f"after the rehearsal these differ from before: {', '.join(wrong)}")
         if other_keys:
