@@ -122,25 +122,25 @@ def mutate(context: Context, count: int = 30, seed: int = 1, jobs: int = 2, more
 @command(
     help={
         "rounds": "Number of measurements of each contender.",
-        "size": "Size of the archive in MiB.",
-        "rtt": "Round-trip times in milliseconds, separated by commas.",
-        "only": "Names of contenders, separated by commas.",
+        "size": "Size of the archive in MiB; default: 1024 on loopback, less on a slow link.",
+        "rtt": "Round-trip times in milliseconds, separated by commas; 0: loopback.",
+        "link": "Links of benchmarks/links.py, separated by commas, or all (needs root).",
+        "only": "Names of contenders (with --all: of benchmarks), separated by commas.",
         "json": "File that the figures are written to.",
-        "all": "Run all benchmarks, and print one page with their ratios.",
+        "all": "Run all benchmarks, print one page with their ratios, and write it into the documentation (needs root).",
+        "ansible": "With --all: path of ansible-playbook, for the comparison with a playbook.",
     }
 )
 def bench(  # noqa: PLR0917
-    context: Context, rounds: str = "5", size: str = "1024", rtt: str = "0,50", only: str = "", json: str = "",
-    all: bool = False,  # noqa: A002 - the option's name
+    context: Context, rounds: str = "5", size: str = "0", rtt: str = "0", link: str = "", only: str = "",
+    json: str = "", all: bool = False, ansible: str = "",  # noqa: A002 - the option's name
 ) -> int:  # fmt: skip
-    """Compare the transfers with scp, sftp, rsync and paramiko, on loopback and over a slow network."""
-    if all:
-        file = f'--json "{json}"' if json else ""
-        return _run(context, f"{PYTHON} -m benchmarks.page --markdown {file}")
-    words = [f"{PYTHON} -m benchmarks.transfers --rounds {rounds} --size {size} --rtt {rtt}"]
-    words += [f'--only "{only}"'] if only else []
-    words += [f'--json "{json}"'] if json else []
-    return _run(context, " ".join(words))
+    """Compare the transfers with scp, rsync and paramiko, on loopback and over slow links, or run all benchmarks."""
+    given = {"only": only, "ansible": ansible} if all else {"rtt": rtt, "link": link, "only": only, "json": json}
+    words = [
+        f"{PYTHON} -m benchmarks.page" if all else f"{PYTHON} -m benchmarks.transfers --rounds {rounds} --size {size}"
+    ]
+    return _run(context, " ".join([*words, *(f'--{name} "{value}"' for name, value in given.items() if value)]))
 
 
 @command(help={"upgrade": "Take the newest versions of all packages, also of those that are locked already."})

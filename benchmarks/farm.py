@@ -1,12 +1,12 @@
-"""A farm of sshds on 127.0.0.0/8: many hosts with an archive each, some dead, some that accept and say nothing.
+"""Many SSH servers on 127.0.0.0/8 with an archive each; some refuse connections, some accept them and stay silent.
 
-    python -m benchmarks.farm --hosts 200 --size 5M --jobs 16 [--processes N] [--dead 10 --hanging 10]
+    python -m benchmarks.farm --hosts 200 --size 5M --jobs 16 [--processes N] [--dead 10 --hanging 10] [--json FILE]
     python -m benchmarks.farm --table 200,500,1000 [--json FILE]
 
-Pulls from all of them with `offsite pull`'s own code, and with as many parallel scp, and prints both times and the peak
-memory. `--table` pulls from so many hosts, each number in a process of its own, and prints a line for each: the time has
-to grow with the number of hosts, and the memory has to stay. Needs OpenSSH's server and client, and disk space for twice
-the archives (1,000 hosts: 10 GB; see --folder); listens on loopback only.
+Pulls from all of them with the code of `offsite pull`, and with as many parallel scp, and prints both times and the peak
+memory. With `--table`, each number of hosts is measured in a process of its own, and gives a line: the time for each host
+must not grow with the number of hosts, nor must the memory. Needs OpenSSH's server and client, and disk space for twice
+the archives (1,000 hosts: 10 GB; see --folder). Listens on loopback only.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from benchmarks.figures import Row, at_most, only_shown
 from tests.support import servers
 from tests.support.incoming import encrypted
 from tscm_migrate.fleet.pull import PullWorkers, pulls
@@ -47,7 +48,7 @@ def addresses(count: int) -> list[str]:
 
 
 def clean_home() -> list[str]:
-    """Hide this user's dot files from the sessions, where that is possible: they are no part of a farm."""
+    """Return words before a command that hide the dot files of this user's home from it; only root can."""
     if os.geteuid() != 0:
         return []
     return ["unshare", "-m", "sh", "-c", 'mount -t tmpfs tmpfs "$HOME" && exec "$@"', "sh"]
@@ -86,7 +87,7 @@ def start(stack: ExitStack, folder: Path, alive: list[str], port: int) -> dict[s
 
 
 def hang(stack: ExitStack, address: str, port: int) -> None:
-    """Accept (the kernel does), and never say anything."""
+    """Accept connections at this address, and never send anything."""
     listener = stack.enter_context(socket.socket())
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((address, port))
@@ -132,40 +133,36 @@ def ours(folder: Path, hosts: list[Host], crew: PullWorkers, verify: Any) -> dic
     return {"seconds": round(took, 2), "pulled": len(good), "failed": bad, "cpu": round(cpu, 2)}
 
 
-def table(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Pull from each number of hosts; print a table, and return a row for each in the form of `benchmarks.page`."""
+def table(options: argparse.Namespace) -> list[Row]:
+    """Pull from each number of hosts; print a table, and return rows for the page."""
     print(f"{'hosts':>6} {'seconds':>9} {'ms a host':>10} {'MB/s':>7} {'peak MB':>8}  grows as")
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     first = 0.0
     for count in map(int, options.table.split(",")):
         words = ["--hosts", str(count), "--size", options.size, "--jobs", str(options.jobs), "--no-scp"]
         words += ["--folder", options.folder] if options.folder else []
         argv = [sys.executable, "-m", "benchmarks.farm", *words]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=_LIMIT, check=True)
-        told = json.loads(done.stdout)
-        seconds, peak = told["ours"]["seconds"], told["peak_mb"]
-        assert told["ours"]["pulled"] == count, told
+        found = json.loads(done.stdout)
+        seconds, peak = found["ours"]["seconds"], found["peak_mb"]
+        assert found["ours"]["pulled"] == count, found
         each = seconds / count
         first = first or each
         speed = count * (int(options.size.rstrip("M")) << 20) / seconds / 1e6
         print(f"{count:>6} {seconds:>9.2f} {1e3 * each:>10.1f} {speed:>7.0f} {peak:>8}  {each / first:.2f}", flush=True)
-        what = f"offsite pull of {count:,} × {options.size}B"
-        rows += [
-            row(f"{what}: time for each host, against the first line", each / first, 1.2, "×"),
-            row(f"{what}: memory", peak, 300, "MB"),
-        ]
+        what, detail = f"`offsite pull` of {count:,} × {options.size}B", f" ({seconds:.1f} s)"
+        if rows:
+            rows.append(at_most(f"{what}: time for each host", rows[0]["what"], each / first, 1.2, "×", detail=detail))
+        else:
+            rows.append(only_shown(what, "", seconds, "s"))
+        rows.append(at_most(f"{what}: memory", "", peak, 300, "MB"))
     return rows
-
-
-def row(what: str, value: float, most: float, unit: str) -> dict[str, Any]:
-    wanted, measured = f"at most {most:g} {unit}", f"{value:.2f} {unit}"
-    return {"what": what, "against": "", "wanted": wanted, "measured": measured, "met": value <= most}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--table", default="", help="pull from each of these numbers of hosts, such as 200,500,1000")
-    parser.add_argument("--json", default="", help="with --table: write the rows to this file")
+    parser.add_argument("--json", default="", help="write the figures (of the last round) to this file")
     parser.add_argument("--no-scp", action="store_true", help="do not measure scp")
     parser.add_argument("--hosts", type=int, default=200)
     parser.add_argument("--size", default="5M")
@@ -202,14 +199,16 @@ def main() -> None:
             hosts.append(Host(f"h{number}", address, user=user, use_agent=False, paths=paths, **common))
         crew = PullWorkers(options.jobs, options.processes)
         for _ in range(options.rounds):
-            told = {"ours": ours(folder, hosts, crew, options.verify)}
+            found: dict[str, Any] = {"ours": ours(folder, hosts, crew, options.verify)}
             if not options.no_scp:
-                told["scp_seconds"] = round(scp(folder, [h for h in hosts if h.address in alive], options.jobs), 2)
-                told["ratio"] = round(told["ours"]["seconds"] / told["scp_seconds"], 2)
+                found["scp_seconds"] = round(scp(folder, [h for h in hosts if h.address in alive], options.jobs), 2)
+                found["ratio"] = round(found["ours"]["seconds"] / found["scp_seconds"], 2)
                 shutil.rmtree(folder / "scp")
-            told["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-            told["peak_worker_mb"] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
-            print(json.dumps(told), flush=True)
+            found["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+            found["peak_worker_mb"] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
+            print(json.dumps(found), flush=True)
+        if options.json:
+            Path(options.json).write_text(json.dumps(found, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

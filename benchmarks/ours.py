@@ -28,7 +28,7 @@ def job(task: dict[str, Any], last: list[float]) -> tuple[str, TransferJob]:
     old, new = Station(**task["old"]), Station(**task["new"])
     direct = task["how"] == "direct"
     here = FolderEnd(Path(task["folder"]))
-    there, target = old.appliance(), new.appliance(near=direct)
+    there, target = old.appliance(), new.appliance()
     ends = {
         "pull": lambda: ("pull", ShellEnd(there), here),
         "pull-sftp": lambda: ("pull", SftpEnd(there), here),

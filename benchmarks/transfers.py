@@ -1,9 +1,10 @@
-"""scp, scp -3, sftp, rsync, paramiko and ours, one after the other in each round, on the same hosts and the same file.
+"""The tool's transfers against scp, scp -3, rsync and paramiko, on the same hosts, with the same file, in turn.
 
-    python -m benchmarks.transfers [--size MIB] [--rounds N] [--rtt 0,50] [--only NAME,…]
+    python -m benchmarks.transfers [--size MIB] [--rounds N] [--rtt 0,50] [--link 1gbit-2ms,…] [--only NAME,…]
 
-Figures are medians; the ratios are what counts, and only within one run: absolute speeds depend on the machine.
-For memory over all sizes, and for the sizes around paramiko's rekeying, see benchmarks.sizes.
+`--rtt` 0 is loopback. Any other round trip, and the links of `benchmarks.links`, are between two network namespaces.
+Figures are medians. Only ratios within one run count: absolute speeds depend on the machine. For memory over all sizes,
+and for the sizes around paramiko's rekeying, see benchmarks.sizes.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import contextlib
 import hashlib
 import json
 import os
-import platform
 import shlex
 import shutil
 import statistics
@@ -25,22 +25,61 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks import links
 from benchmarks.hosts import NAME, Station, station
+from benchmarks.links import Link
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 GCM = "aes128-gcm@openssh.com"
-# what | ours | against | at least | measured by
-GOALS: tuple[tuple[str, str, str, float], ...] = (
-    ("pull against scp, default cipher", "pull", "scp down", 1.4),
-    ("pull against scp, aes128-gcm", "pull", "scp down gcm", 1.0),
-    ("push against scp, default cipher", "push", "scp up", 0.9),
-    ("relay against scp -3", "relay", "scp -3", 1.8),
-    ("direct rsync against the same by hand", "direct", "rsync by hand", 0.95),
-    ("SFTP-only pull against paramiko's get()", "pull-sftp", "paramiko get", 1.5),
+CHECKED = "scp down, checked", "scp up, checked", "scp -3, checked"
+PLAIN = " without fast_transport"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A ratio of speeds: ours against another contender; `least`: what is wanted, or None for a figure to compare."""
+
+    what: str
+    ours: str
+    against: str
+    name: str  # of the other one, on the page
+    least: float | None
+    figure: str = "copied"  # or "verified"
+
+
+TWICE = " and sha256sum on both ends"
+GOALS = (
+    Goal("pull", "pull", "scp down", "`scp`", 1.4),
+    Goal("pull", "pull", "scp down gcm", "`scp -c aes128-gcm`", 1.0),
+    Goal("push", "push", "scp up", "`scp`", 0.9),
+    Goal("relay", "relay", "scp -3", "`scp -3`", 1.8),
+    Goal("direct", "direct", "rsync by hand", "the same rsync by hand", 0.95),
+    Goal("pull, SFTP only", "pull-sftp", "paramiko get", "paramiko's `get()`", 1.5),
+    Goal("pull, verified", "pull", CHECKED[0], "`scp`" + TWICE, 1.0, "verified"),
+    Goal("push, verified", "push", CHECKED[1], "`scp`" + TWICE, 1.0, "verified"),
+    Goal("relay, verified", "relay", CHECKED[2], "`scp -3`" + TWICE, 1.0, "verified"),
+    Goal("pull, verified", "pull", "scp down", "`scp` alone", None, "verified"),
+    Goal("pull, `fast_transport = false`", "pull" + PLAIN, "scp down", "`scp`", None),
+    Goal("push, `fast_transport = false`", "push" + PLAIN, "scp up", "`scp`", None),
+    Goal("relay, `fast_transport = false`", "relay" + PLAIN, "scp -3", "`scp -3`", None),
 )
-FAR = (("pull against scp", "pull", "scp down", 1.2),)
+FAR = (Goal("pull", "pull", "scp down", "`scp`", 1.2),)
+LOSSY = (
+    Goal("pull", "pull", "scp down", "`scp`", 1.0),
+    Goal("push", "push", "scp up", "`scp`", 1.0),
+    Goal("relay", "relay", "scp -3", "`scp -3`", 1.0),
+    Goal("pull", "pull", "plain stream", "a plain TCP stream", 0.95),
+    Goal("push", "push", "plain stream", "a plain TCP stream", 0.95),
+)
+# not with loss: there each of a relay's two connections waits for the other's
+LINKED = (*LOSSY, Goal("relay", "relay", "plain stream", "a plain TCP stream", 0.95))
+
+
+def names_in(goals: Sequence[Goal]) -> list[str]:
+    """Return the contenders that the goals need, each of the others before ours."""
+    return list(dict.fromkeys([goal.against for goal in goals] + [goal.ours for goal in goals]))
 
 
 @dataclass
@@ -52,6 +91,7 @@ class Bench:
     folder: Path
     sha256: str
     size: int
+    into: Sequence[str] = ()  # the words before a command that run it where the servers are
     seen: dict[str, dict[str, list[float]]] = field(default_factory=dict)
 
     def note(self, name: str, **figures: float) -> None:
@@ -64,10 +104,10 @@ class Bench:
         self.warm()
 
     def warm(self) -> None:
-        """Use as much memory as the copy will take, and let go of it.
+        """Use as much memory as the copy will take, and free it.
 
-        The host of a virtual machine takes back what has been free for seconds; to fetch it again takes longer than the
-        encryption, and would be counted as everybody's.
+        The host of a virtual machine takes back memory that has been free for seconds. To get it again takes longer than
+        the encryption, and would be measured with each contender.
         """
         path = self.folder / "here" / "warm"
         block = bytes(1 << 22)
@@ -90,10 +130,12 @@ class Bench:
         self.right(result)
 
     def ours(self, how: str) -> None:
-        task = {"how": how, "old": asdict(self.old), "new": asdict(self.new), "folder": str(self.folder / "here")}
+        method, plain, _ = how.partition(PLAIN)
+        env = {**os.environ, "TSCM_FAST_TRANSPORT": "0" if plain else "1"}
+        task = {"how": method, "old": asdict(self.old), "new": asdict(self.new), "folder": str(self.folder / "here")}
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks.ours"], input=json.dumps({**task, "sha256": self.sha256}),
-            capture_output=True, text=True, timeout=900, check=False,
+            capture_output=True, text=True, timeout=900, check=False, env=env,
         )  # fmt: skip
         if done.returncode:
             raise RuntimeError(f"{how}: {done.stderr[-2000:]}")
@@ -103,14 +145,15 @@ class Bench:
     def paramiko_get(self) -> None:
         code = (
             "import sys,time,paramiko\n"
-            "key,port,user,source,target=sys.argv[1:]\n"
+            "key,host,port,user,source,target=sys.argv[1:]\n"
             "c=paramiko.SSHClient(); c.load_host_keys(sys.stdin.readline().strip())\n"
             "t=time.monotonic()\n"
-            "c.connect('127.0.0.1',int(port),user,key_filename=key,allow_agent=False,look_for_keys=False)\n"
+            "c.connect(host,int(port),user,key_filename=key,allow_agent=False,look_for_keys=False)\n"
             "c.open_sftp().get(source,target); print(time.monotonic()-t); c.close()\n"
         )
         target = self.folder / "here" / NAME
-        argv = [sys.executable, "-c", code, self.old.key, str(self.old.port), self.old.user, str(self.old.file)]
+        argv = [sys.executable, "-c", code, self.old.key, self.old.address, str(self.old.port), self.old.user]
+        argv.append(str(self.old.file))
         done = subprocess.run(
             [*argv, str(target)], input=self.old.known_hosts, capture_output=True, text=True, timeout=900, check=True
         )
@@ -119,58 +162,74 @@ class Bench:
 
 
 def contenders(b: Bench) -> dict[str, Callable[[], None]]:
-    """All of them, by name."""
+    """Return all of them by name."""
     here, there = b.folder / "here" / NAME, b.new.file
-    down = [f"{b.old.user}@127.0.0.1:{b.old.file}", str(here)]
-    up = [str(b.old.file), f"{b.new.user}@127.0.0.1:{there}"]
+    down, up = [f"{b.old.login}:{b.old.file}", str(here)], [str(b.old.file), f"{b.new.login}:{there}"]
     scp_old, scp_new = ["scp", "-q", *b.old.options("-P")], ["scp", "-q", *b.new.options("-P")]
     three = ["scp", "-3", "-q", "-F", str(_config(b)), f"scp://old/{b.old.file}", f"scp://new/{there}"]
     # the same words as in our direct rsync, with a key that is there already
-    inner = f"ssh -F /dev/null -i {b.new.key} -p {b.new.near} -o UserKnownHostsFile={b.new.known_hosts} "
+    inner = f"ssh -F /dev/null -i {b.new.key} -p {b.new.port} -o UserKnownHostsFile={b.new.known_hosts} "
     inner += f"-o BatchMode=yes -o Compression=no -o Ciphers={GCM}"
-    hand = f"rsync --append --info=progress2 -e {shlex.quote(inner)} {b.old.file} {b.new.user}@127.0.0.1:{there}"
-    found: dict[str, Callable[[], None]] = {
-        "scp down": lambda: b.timed("scp down", [*scp_old, *down], here),
-        "scp down gcm": lambda: b.timed("scp down gcm", [*scp_old, "-c", GCM, *down], here),
-        "sftp down": lambda: b.timed("sftp down", ["sftp", "-q", *b.old.options("-P"), *down], here),
-        "scp up": lambda: b.timed("scp up", [*scp_new, *up], there),
-        "scp -3": lambda: b.timed("scp -3", three, there),
-        "rsync by hand": lambda: b.timed(
-            "rsync by hand", ["ssh", *b.old.options(), f"{b.old.user}@127.0.0.1", hand], there
-        ),
-        "paramiko get": b.paramiko_get,
+    hand = f"rsync --append --info=progress2 -e {shlex.quote(inner)} {b.old.file} {b.new.login}:{there}"
+    sum_old, sum_new = (
+        shlex.join(["ssh", *one.options(), one.login, f"sha256sum {one.file}"]) for one in (b.old, b.new)
+    )
+    commands: dict[str, tuple[list[str], Path]] = {
+        "scp down": ([*scp_old, *down], here),
+        "scp down gcm": ([*scp_old, "-c", GCM, *down], here),
+        "scp up": ([*scp_new, *up], there),
+        "scp -3": (three, there),
+        "rsync by hand": (["ssh", *b.old.options(), b.old.login, hand], there),
+        "sftp down": (["sftp", "-q", *b.old.options("-P"), *down], here),
+        CHECKED[0]: (_checked([*scp_old, *down], sum_old, f"sha256sum {here}"), here),
+        CHECKED[1]: (_checked([*scp_new, *up], f"sha256sum {b.old.file}", sum_new), there),
+        CHECKED[2]: (_checked(three, sum_old, sum_new), there),
     }
-    for how in ("pull", "pull-sftp", "push", "relay", "relay-sftp", "direct", "tunnel"):
+    found: dict[str, Callable[[], None]] = {
+        "paramiko get": b.paramiko_get,
+        "plain stream": lambda: b.note("plain stream", copied=links.plain_stream([*b.into], b.size)),
+    }
+    for name, (argv, result) in commands.items():
+        found[name] = lambda name=name, argv=argv, result=result: b.timed(name, argv, result)  # type: ignore[misc]
+    ways = ("pull", "pull-sftp", "push", "relay", "relay-sftp", "direct", "tunnel")
+    for how in (*ways, *(f"{way}{PLAIN}" for way in ways)):
         found[how] = lambda how=how: b.ours(how)  # type: ignore[misc]
     return found
 
 
+def _checked(copy: list[str], one: str, other: str) -> list[str]:
+    """Return a command that copies, then hashes on both ends at the same time, and compares."""
+    hashes = f"{{ {one} & {other} & wait; }} | cut -c 1-64 | sort -u | wc -l"
+    return ["sh", "-ec", f'{shlex.join(copy)}; test "$({hashes})" = 1']
+
+
 def _config(b: Bench) -> Path:
-    """scp -3 has one set of options for two hosts: they are told apart by a configuration file."""
+    """Write the options of the two hosts for scp -3, which takes one set of options in its arguments."""
     path = b.folder / "ssh_config"
     text = ""
     for name, one in (("old", b.old), ("new", b.new)):
-        text += f"Host {name}\n HostName 127.0.0.1\n Port {one.port}\n User {one.user}\n IdentityFile {one.key}\n"
+        text += f"Host {name}\n HostName {one.address}\n Port {one.port}\n User {one.user}\n IdentityFile {one.key}\n"
         text += f" UserKnownHostsFile {one.known_hosts}\n BatchMode yes\n IdentitiesOnly yes\n"
     path.write_text(text)
     return path
 
 
-def run(folder: Path, size: int, rounds: int, rtt: float, only: list[str]) -> Bench:
-    """Measure; `size` in bytes, `rtt` in seconds."""
+def run(folder: Path, size: int, rounds: int, link: Link | None, names: list[str]) -> Bench:
+    """Measure these contenders; `size` in bytes, `link`: None for loopback."""
     with contextlib.ExitStack() as stack:
-        old = stack.enter_context(station(folder / "old", "old", rtt / 2))
-        new = stack.enter_context(station(folder / "new", "new", rtt / 2))
+        into = stack.enter_context(links.shaped(link)) if link else []
+        address = links.THERE if link else "127.0.0.1"
+        old, new = (stack.enter_context(station(folder / name, name, address, into)) for name in ("old", "new"))
         (folder / "here").mkdir(exist_ok=True)
-        bench = Bench(old, new, folder, random_file(old.file, size), size)
-        todo = {name: do for name, do in contenders(bench).items() if not only or name in only}
+        bench = Bench(old, new, folder, random_file(old.file, size), size, into)
+        known = contenders(bench)
         for number in range(rounds):
-            for name, do in todo.items():
+            for name in names:
                 bench.clean()
-                do()
+                known[name]()
                 speed = size / 1e6 / bench.seen[name]["copied"][-1]
                 print(
-                    f"rtt {rtt * 1e3:.0f} ms, round {number + 1}: {name}: {speed:.0f} MB/s", file=sys.stderr, flush=True
+                    f"{link or 'loopback'}, round {number + 1}: {name}: {speed:.0f} MB/s", file=sys.stderr, flush=True
                 )
         bench.clean()
         old.file.unlink()
@@ -178,7 +237,7 @@ def run(folder: Path, size: int, rounds: int, rtt: float, only: list[str]) -> Be
 
 
 def random_file(path: Path, size: int) -> str:
-    """Write random bytes; their SHA-256."""
+    """Write random bytes; return their SHA-256."""
     sha = hashlib.sha256()
     with path.open("wb") as file:
         for start in range(0, size, 1 << 22):
@@ -188,68 +247,96 @@ def random_file(path: Path, size: int) -> str:
     return sha.hexdigest()
 
 
-def summary(bench: Bench, rtt: float) -> dict[str, Any]:
-    """Medians, speeds in MB/s, peak memory in MB."""
+def summary(bench: Bench, where: str, goals: Sequence[Goal]) -> dict[str, Any]:
+    """Return medians of speeds in MB/s, peak memory in MB, and the ratios that were wanted."""
     rows: dict[str, Any] = {}
     for name, figures in bench.seen.items():
-        copied = figures["copied"]
-        row = {"seconds": statistics.median(copied), "worst_seconds": max(copied), "runs": len(copied)}
-        row["worst against the median"] = row["seconds"] / row["worst_seconds"]
-        row["MB/s"] = bench.size / 1e6 / row["seconds"]
+        seconds = statistics.median(figures["copied"])
+        row = {"MB/s": bench.size / 1e6 / seconds, "slowest": seconds / max(figures["copied"])}
         if "verified" in figures:
             row["MB/s verified"] = bench.size / 1e6 / statistics.median(figures["verified"])
             row["peak MB"] = max(figures["peak"]) / 1e6
         rows[name] = {key: round(value, 3) for key, value in row.items()}
     ratios = []
-    for what, mine, theirs, least in GOALS if not rtt else FAR:
-        if mine in rows and theirs in rows:
-            copied = rows[mine]["MB/s"] / rows[theirs]["MB/s"]
-            verified = rows[mine]["MB/s verified"] / rows[theirs]["MB/s"]
-            told = {"what": what, "at least": least, "copied": round(copied, 2), "verified": round(verified, 2)}
-            ratios.append({**told, "holds": copied >= least})
-    return {"rtt_ms": rtt * 1e3, "size": bench.size, "rows": rows, "ratios": ratios}
+    for goal in goals:
+        if goal.ours in rows and goal.against in rows:
+            mine = rows[goal.ours]["MB/s verified" if goal.figure == "verified" else "MB/s"]
+            theirs = rows[goal.against]["MB/s"]
+            one = {"what": goal.what, "against": goal.name, "least": goal.least, "ratio": round(mine / theirs, 2)}
+            ratios.append({**one, "speed": mine, "theirs": theirs})
+    return {"where": where, "size": bench.size, "rows": rows, "ratios": ratios}
 
 
-def show(told: dict[str, Any]) -> None:
-    """As a table."""
-    print(f"\n{told['size'] / 1e6:.0f} MB, round trip {told['rtt_ms']:.0f} ms")
-    print(f"{'':16} {'MB/s':>8} {'worst':>6} {'verified':>9} {'peak MB':>8}   (worst: a part of the median)")
-    for name, row in told["rows"].items():
+def show(found: dict[str, Any]) -> None:
+    print(f"\n{found['size'] / 1e6:.0f} MB, {found['where']}")
+    print(f"{'':28} {'MB/s':>8} {'slowest':>7} {'verified':>9} {'peak MB':>8}   (slowest: as a part of the median)")
+    for name, row in found["rows"].items():
         more = f"{row['MB/s verified']:9.0f} {row['peak MB']:8.0f}" if "peak MB" in row else ""
-        print(f"{name:16} {row['MB/s']:8.0f} {row['worst against the median']:6.2f} {more}")
-    for row in told["ratios"]:
-        word = "holds" if row["holds"] else "DOES NOT HOLD"
-        print(f"{row['what']}: {row['copied']} (verified {row['verified']}), at least {row['at least']}: {word}")
+        print(f"{name:28} {row['MB/s']:8.1f} {row['slowest']:7.2f} {more}")
+    for row in found["ratios"]:
+        met = (
+            ""
+            if row["least"] is None
+            else f", at least {row['least']}: {'yes' if row['ratio'] >= row['least'] else 'NO'}"
+        )
+        print(f"{row['what']} against {row['against']}: {row['ratio']}{met}")
+
+
+def measured(given: argparse.Namespace, link: Link | None) -> dict[str, Any]:
+    """Measure over one link, in this process."""
+    goals = GOALS if link is None else FAR if not link.rate else LOSSY if link.loss else LINKED
+    only = [name.strip() for name in given.only.split(",") if name.strip()]
+    mebibytes = given.size or (link.size if link else 1024)
+    folder = Path(tempfile.mkdtemp(prefix="tscm-bench-", dir=given.folder))
+    try:
+        bench = run(folder, round(mebibytes * (1 << 20)), given.rounds, link, only or names_in(goals))
+        return summary(bench, str(link or "loopback"), goals)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def in_namespace(given: argparse.Namespace, link: Link) -> dict[str, Any]:
+    """Measure over one link, in a process with a network namespace of its own."""
+    with tempfile.TemporaryDirectory(prefix="tscm-bench-") as folder:
+        argv = [
+            sys.executable,
+            "-m",
+            "benchmarks.transfers",
+            "--inside",
+            json.dumps(asdict(link)),
+            "--only",
+            given.only,
+        ]
+        argv += ["--size", str(given.size), "--rounds", str(given.rounds), "--json", f"{folder}/figures.json"]
+        argv += ["--folder", str(given.folder)] if given.folder else []
+        subprocess.run(links.in_namespace(argv), check=True, stdout=subprocess.DEVNULL)
+        found: dict[str, Any] = json.loads(Path(folder, "figures.json").read_text())
+        return found
 
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Measure the transfers against OpenSSH's own.")
-    parser.add_argument("--size", type=float, default=1024, help="MiB")
-    parser.add_argument("--bytes", type=int, default=0, help="the size in bytes instead")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=float, default=0, help="MiB; 0: 1024 at loopback, and what fits on a link")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--rtt", default="0,50", help="milliseconds, with commas")
+    parser.add_argument("--rtt", default="", help="round trips in milliseconds, with commas; 0: loopback")
+    parser.add_argument("--link", default="", help=f"links, with commas, or all: {', '.join(links.LINKS)}")
     parser.add_argument("--only", default="", help="names of contenders, with commas")
-    parser.add_argument("--folder", type=Path, default=None, help="where the files lie; else among temporary ones")
+    parser.add_argument("--folder", type=Path, default=None, help="where the files lie; default: the temporary folder")
     parser.add_argument("--json", type=Path, default=None)
+    parser.add_argument("--inside", default="", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    base = given.folder  # a file system in memory costs more processor time than a disk's cache, for all of them
-    size = given.bytes or round(given.size * (1 << 20))
-    told: dict[str, Any] = {
-        "machine": f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    }
-    told["runs"] = []
-    for rtt in given.rtt.split(","):
-        folder = Path(tempfile.mkdtemp(prefix="tscm-bench-", dir=base))
-        try:
-            only = [name.strip() for name in given.only.split(",") if name.strip()]
-            one = summary(run(folder, size, given.rounds, float(rtt) / 1e3, only), float(rtt) / 1e3)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-        told["runs"].append(one)
-        show(one)
+    if given.inside:
+        given.json.write_text(json.dumps(measured(given, Link(**json.loads(given.inside)))))
+        return
+    names = [*links.LINKS] if given.link == "all" else [name for name in given.link.split(",") if name]
+    wanted = [Link(float(rtt)) if float(rtt) else None for rtt in given.rtt.split(",") if rtt]
+    found = []
+    for link in [*wanted, *(links.LINKS[name] for name in names)] or [None]:
+        found.append(in_namespace(given, link) if link else measured(given, None))
+        show(found[-1])
     if given.json:
-        given.json.write_text(json.dumps(told, indent=2) + "\n")
+        given.json.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

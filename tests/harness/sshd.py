@@ -39,6 +39,7 @@ class Sshd:
         wrap: a command that prepares the environment and then runs sshd, such as unshare.
         user: the login user; None: the user of this process.
         sftp: the SFTP server; "": none.
+        address: where it listens.
     """
 
     def __init__(
@@ -49,11 +50,12 @@ class Sshd:
         wrap: Sequence[str] = (),
         user: str | None = None,
         sftp: str = "internal-sftp",
+        address: str = "127.0.0.1",
     ) -> None:
         self.folder = folder
         self.options = tuple(options)
         self.wrap = tuple(wrap)
-        self.sftp = sftp
+        self.sftp, self.address = sftp, address
         self.user = user or getpass.getuser()
         self.port = free_port()
         self.known_hosts = folder / "known_hosts"
@@ -74,7 +76,7 @@ class Sshd:
     @property
     def name(self) -> str:
         """The server's name in known_hosts."""
-        return f"[127.0.0.1]:{self.port}"
+        return f"[{self.address}]:{self.port}"
 
     @property
     def pid(self) -> int:
@@ -95,7 +97,7 @@ class Sshd:
     def host(self, name: str = "box", **fields: object) -> Host:
         """Return a Host that leads to this server."""
         base: dict[str, object] = {
-            "address": "127.0.0.1",
+            "address": self.address,
             "port": self.port,
             "user": self.user,
             "identity_file": self.client_key,
@@ -118,7 +120,7 @@ class Sshd:
         lines = [
             *self.options,
             f"Port {self.port}",
-            "ListenAddress 127.0.0.1",
+            f"ListenAddress {self.address}",
             *(f"HostKey {self.folder}/host_{kind}" for kind in _KEY_TYPES),
             f"PidFile {self.folder}/pid",
             f"AuthorizedKeysFile {self.folder}/authorized_keys",
@@ -141,7 +143,7 @@ class Sshd:
         while time.monotonic() < deadline:
             if self._process is None or self._process.poll() is not None:
                 break
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+            with contextlib.suppress(OSError), socket.create_connection((self.address, self.port), 1):
                 return
             time.sleep(0.02)
         raise RuntimeError("sshd did not start: " + (self.folder / "sshd.log").read_text()[-2000:])
