@@ -47,9 +47,9 @@ class Link:
 
 
 LINKS = {
-    "1gbit-2ms": Link(2, 1000, size=1024),
-    "100mbit-50ms": Link(50, 100, size=192),
-    "1gbit-2ms-loss": Link(2, 1000, loss=1, size=128),
+    "1gbit-2ms": Link(2, 1000, size=512),
+    "100mbit-50ms": Link(50, 100, size=160),
+    "1gbit-2ms-loss": Link(2, 1000, loss=1, size=48),
 }
 
 
