@@ -127,7 +127,7 @@ def mutate(context: Context, count: int = 30, seed: int = 1, jobs: int = 2, more
         "link": "Links of benchmarks/links.py, separated by commas, or all (needs root).",
         "only": "Names of contenders (with --all: of benchmarks), separated by commas.",
         "json": "File that the figures are written to.",
-        "all": "Run all benchmarks, print one page with their ratios, and write it into the documentation (needs root).",
+        "all": "Run all benchmarks, print one page with their ratios, and write it into the docs (needs root).",
         "ansible": "With --all: path of ansible-playbook, for the comparison with a playbook.",
     }
 )

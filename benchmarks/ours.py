@@ -1,4 +1,4 @@
-"""One transfer of ours in a process of its own: reads its task as JSON from stdin, prints seconds and peak memory.
+"""One transfer of this tool in a process of its own: reads its task as JSON from stdin, prints seconds and peak memory.
 
 `copied`: from before the connection is made until the last byte has passed by, hashed. `verified`: with all that scp
 does not do, the SHA-256 of the source before and of what is on the target's disk afterwards.

@@ -1,4 +1,4 @@
-"""Every way of ours with files of many sizes: is what arrives right, and how much memory does it take?
+"""Every transfer method of this tool with files of many sizes: is what arrives right, and how much memory does it take?
 
     python -m benchmarks.sizes --memory            1 MiB to 4 GiB: peak memory of the workstation's process
     python -m benchmarks.sizes --edges 20          2²⁹−1, 2²⁹, 2²⁹+1 bytes, twenty times: paramiko rekeys at 2²⁹

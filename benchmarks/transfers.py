@@ -55,7 +55,7 @@ GOALS = (
     Goal("pull", "pull", "scp down gcm", "`scp -c aes128-gcm`", 1.0),
     Goal("push", "push", "scp up", "`scp`", 0.9),
     Goal("relay", "relay", "scp -3", "`scp -3`", 1.8),
-    Goal("direct", "direct", "rsync by hand", "the same rsync by hand", 0.95),
+    Goal("direct", "direct", "rsync alone", "the same rsync alone", 0.95),
     Goal("pull, SFTP only", "pull-sftp", "paramiko get", "paramiko's `get()`", 1.5),
     Goal("pull, verified", "pull", CHECKED[0], "`scp`" + TWICE, 1.0, "verified"),
     Goal("push, verified", "push", CHECKED[1], "`scp`" + TWICE, 1.0, "verified"),
@@ -106,7 +106,7 @@ class Bench:
     def warm(self) -> None:
         """Use as much memory as the copy will take, and free it.
 
-        The host of a virtual machine takes back memory that has been free for seconds. To get it again takes longer than
+        The host of a virtual machine reclaims memory that has been free for seconds. To get it again takes longer than
         the encryption, and would be measured with each contender.
         """
         path = self.folder / "here" / "warm"
@@ -179,7 +179,7 @@ def contenders(b: Bench) -> dict[str, Callable[[], None]]:
         "scp down gcm": ([*scp_old, "-c", GCM, *down], here),
         "scp up": ([*scp_new, *up], there),
         "scp -3": (three, there),
-        "rsync by hand": (["ssh", *b.old.options(), b.old.login, hand], there),
+        "rsync alone": (["ssh", *b.old.options(), b.old.login, hand], there),
         "sftp down": (["sftp", "-q", *b.old.options("-P"), *down], here),
         CHECKED[0]: (_checked([*scp_old, *down], sum_old, f"sha256sum {here}"), here),
         CHECKED[1]: (_checked([*scp_new, *up], f"sha256sum {b.old.file}", sum_new), there),
