@@ -27,7 +27,6 @@ _HOUR, _QUARTER, _NONE = timedelta(hours=1), timedelta(minutes=15), timedelta(0)
 _EARLY = timedelta(minutes=5)  # a file's time may be that much before its name's: clocks differ
 _LONG = timedelta(hours=2)  # longest duration of a backup
 _EAST, _WEST = timedelta(hours=14), timedelta(hours=-12)  # the extreme time zones
-_SHORT = timedelta(minutes=10)
 
 
 def taken_at(name: str) -> datetime | None:
@@ -122,12 +121,11 @@ def _next(ahead: timedelta) -> timedelta:
 
 
 def _alike(ahead: Sequence[timedelta | None]) -> list[timedelta | None]:
-    """Return the offsets to the west if all names show the same one, by half hours, and the files are little older.
+    """Return the offsets to the west if all names show the same one, by half hours; otherwise none counts.
 
-    They may differ by summer time; otherwise none counts.
+    They may differ by summer time.
     """
     shown = [None if difference is None else _next(difference) for difference in ahead]
-    pairs = [(offset, difference) for offset, difference in zip(shown, ahead, strict=True) if offset and difference]
-    plain = all(offset - difference <= _SHORT and not offset % (2 * _QUARTER) for offset, difference in pairs)
-    west = [offset for offset, _ in pairs]
-    return shown if plain and west and max(west) - min(west) <= _HOUR else [None] * len(shown)
+    west = [offset for offset in shown if offset is not None]
+    alike = west and max(west) - min(west) <= _HOUR and not any(offset % (2 * _QUARTER) for offset in west)
+    return shown if alike else [None] * len(shown)
