@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from tscm_migrate.errors import CampaignMissing, JournalDamaged, StateUnwritable
 from tscm_migrate.events import COMPLETED
 from tscm_migrate.util import private, redact
-from tscm_migrate.util.private import private_folder, state_folder
 from tscm_migrate.util.text import suggestion
 
 if TYPE_CHECKING:
@@ -104,7 +103,7 @@ class CampaignJournal:
     """Appends entries, each flushed to the disk before `write` returns."""
 
     def __init__(self, name: str, *, root: Path | None = None) -> None:
-        self.folder = private_folder("campaigns", name, root=root)
+        self.folder = private.private_folder("campaigns", name, root=root)
         self.state = State()
 
     def write(self, event: str, **data: Any) -> None:
@@ -134,7 +133,7 @@ class CampaignJournal:
             CampaignMissing: it was not started on this workstation.
             JournalDamaged: a line in the middle is not readable.
         """
-        path = (root or state_folder()) / "campaigns" / name / _FILE
+        path = (root or private.state_folder()) / "campaigns" / name / _FILE
         if not path.is_file():
             known = names(root=root)
             fix = f"known here: {', '.join(known)}" if known else "start one: tscm-migrate campaign run PLAN.toml"
@@ -161,7 +160,7 @@ class CampaignJournal:
 def names(*, root: Path | None = None) -> list[str]:
     """Return the campaigns of this workstation, by name."""
     with contextlib.suppress(OSError):
-        return sorted(p.parent.name for p in ((root or state_folder()) / "campaigns").glob(f"*/{_FILE}"))
+        return sorted(p.parent.name for p in ((root or private.state_folder()) / "campaigns").glob(f"*/{_FILE}"))
     return []
 
 

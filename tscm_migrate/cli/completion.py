@@ -17,7 +17,6 @@ from tscm_migrate.errors import MigrateError, UsageError
 from tscm_migrate.options import METHODS, NETWORKS, OFFLINE, PAUSES, ROUTES, check_names
 from tscm_migrate.tasks.base import option_name
 from tscm_migrate.util import private
-from tscm_migrate.util.private import private_folder, state_folder
 from tscm_migrate.util.text import suggestion
 
 if TYPE_CHECKING:
@@ -163,7 +162,7 @@ def _inventory(given: list[str]) -> dict[str, Any]:
 
 def _runs() -> list[str]:
     with contextlib.suppress(OSError, RuntimeError):
-        return sorted((path.name for path in (state_folder() / "runs").iterdir()), reverse=True)[:_SHOWN]
+        return sorted((path.name for path in (private.state_folder() / "runs").iterdir()), reverse=True)[:_SHOWN]
     return []
 
 
@@ -237,7 +236,7 @@ def remember(host: str, names: Iterable[str]) -> None:
     """Keep the names of a host's archives, newest first."""
     with contextlib.suppress(MigrateError, OSError):
         known = {**_remembered(), host: list(names)[:_MOST_ARCHIVES]}
-        private.write(private_folder("completion") / _ARCHIVES_FILE, json.dumps(known))
+        private.write(private.private_folder("completion") / _ARCHIVES_FILE, json.dumps(known))
 
 
 def remembered_archives(hosts: Sequence[str]) -> list[str]:
@@ -248,7 +247,7 @@ def remembered_archives(hosts: Sequence[str]) -> list[str]:
 
 def _remembered() -> dict[str, list[str]]:
     with contextlib.suppress(OSError, RuntimeError, ValueError):
-        data = json.loads((state_folder() / "completion" / _ARCHIVES_FILE).read_text(encoding="utf-8"))
+        data = json.loads((private.state_folder() / "completion" / _ARCHIVES_FILE).read_text(encoding="utf-8"))
         if isinstance(data, dict):
             return {str(host): [str(name) for name in names] for host, names in data.items() if isinstance(names, list)}
     return {}

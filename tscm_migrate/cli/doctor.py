@@ -15,7 +15,6 @@ from tscm_migrate.errors import MigrateError
 from tscm_migrate.ui.tables import host_names, without_host
 from tscm_migrate.util import private, redact
 from tscm_migrate.util.operator_command import quoted
-from tscm_migrate.util.private import state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -142,7 +141,7 @@ def _known_hosts(site: Inventory) -> Diagnosis:
 
 
 def _state() -> Diagnosis:
-    folder = state_folder()
+    folder = private.state_folder()
     other = '$env:TSCM_STATE = "D:\\tscm-state"' if os.name == "nt" else 'export TSCM_STATE="$HOME/tscm-state"'
     try:
         private.folder(folder)

@@ -12,7 +12,6 @@ from tscm_migrate.secrets import Secrets
 from tscm_migrate.ui.console import say
 from tscm_migrate.util import private, redact
 from tscm_migrate.util.operator_command import quoted
-from tscm_migrate.util.private import config_folder, expanded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +61,7 @@ def start(given: Answers, path: Path | None) -> Exit:
     """
     from tscm_migrate.inventory.read import load
 
-    path = path or config_folder() / "hosts.toml"
+    path = path or private.config_folder() / "hosts.toml"
     if path.exists():
         raise UsageError(
             f"{path} already exists; nothing was changed", "edit it, or use another file: --inventory FILE"
@@ -83,7 +82,7 @@ def start(given: Answers, path: Path | None) -> Exit:
     good = True
     for host, fingerprint in zip(hosts, (answers.fingerprint_old, answers.fingerprint_new), strict=True):
         good = _try(site, host.name, fingerprint) and good
-    named = "" if path == config_folder() / "hosts.toml" else f" --inventory {quoted(path)}"
+    named = "" if path == private.config_folder() / "hosts.toml" else f" --inventory {quoted(path)}"
     then = "plan --checks-only --from tscm-old --to tscm-new" if good else "doctor"
     say(f"next: tscm-migrate {then}{named}")
     return Exit.DONE if good else Exit.ATTENTION
@@ -122,7 +121,7 @@ def _ask(question: str, default: str = "") -> str:
 
 
 def _write(path: Path, answers: Answers) -> None:
-    key = expanded(answers.identity_file).absolute() if answers.identity_file else None
+    key = private.expanded(answers.identity_file).absolute() if answers.identity_file else None
     identity = f"identity_file = {_quoted(str(key))}\n" if key else ""
     old, new = _host(answers.old), _host(answers.new)
     private.write(path, _TEXT.format(user=_quoted(answers.user), identity=identity, old=old, new=new))

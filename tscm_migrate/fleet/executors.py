@@ -21,7 +21,6 @@ from pydantic import BaseModel, ConfigDict
 
 from tscm_migrate.errors import ClusterLost, UsageError
 from tscm_migrate.util import private
-from tscm_migrate.util.private import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -107,16 +106,16 @@ def cluster(where: Cluster, *, patience: float = _PATIENCE) -> Iterator[ClusterE
             "use tls://HOST:PORT",
         )
     for name in ("ca", "cert", "key"):
-        if not (path := expanded(getattr(where, name))).is_file():
+        if not (path := private.expanded(getattr(where, name))).is_file():
             raise UsageError(f"offsite.cluster.{name}: {path} is not there")
     try:
         dask: Any = importlib.import_module("distributed")
     except ImportError:
         raise UsageError("dask is not installed", "pip install 'tscm-migrate[cluster]'") from None
     security = dask.Security(
-        tls_ca_file=str(expanded(where.ca)),
-        tls_client_cert=str(expanded(where.cert)),
-        tls_client_key=str(expanded(where.key)),
+        tls_ca_file=str(private.expanded(where.ca)),
+        tls_client_cert=str(private.expanded(where.cert)),
+        tls_client_key=str(private.expanded(where.key)),
         require_encryption=True,
     )
     try:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tscm_migrate.migration.context import Session
-    from tscm_migrate.migration.journal import RunRecord
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Moved:
     took_address: bool
 
 
-def finished(wanted: str | None = None, *, root: Path | None = None) -> RunRecord:
+def finished(wanted: str | None = None, *, root: Path | None = None) -> journal.RunRecord:
     """Return the record of a migration that is over.
 
     Args:
@@ -67,7 +66,7 @@ def finished(wanted: str | None = None, *, root: Path | None = None) -> RunRecor
     raise UsageError(problem, "list all runs: tscm-migrate run list")
 
 
-def moved(record: RunRecord) -> Moved:
+def moved(record: journal.RunRecord) -> Moved:
     """Return where a finished migration ended."""
     came_back_at, before = record.notes.get("new_at"), record.notes.get("new_address", "")
     return Moved(record.run, record.old, record.new, str(came_back_at or before), bool(came_back_at))
@@ -87,12 +86,12 @@ def whereabouts(host: str, *, root: Path | None = None) -> str:
 # ------------------------------------------------------------------------------------------------ devices
 
 
-def failed_devices(record: RunRecord) -> tuple[str, ...]:
+def failed_devices(record: journal.RunRecord) -> tuple[str, ...]:
     """Return the devices whose last update failed."""
     return tuple(name for name, result in sorted(record.notes.get("devices", {}).items()) if not result["ok"])
 
 
-def update_devices(record: RunRecord, names: Sequence[str], session: Session, *, yes: bool) -> Exit:
+def update_devices(record: journal.RunRecord, names: Sequence[str], session: Session, *, yes: bool) -> Exit:
     """Update devices on the new appliance of a finished migration, and complete its journal and report.
 
     Raises:
@@ -114,7 +113,7 @@ def update_devices(record: RunRecord, names: Sequence[str], session: Session, *,
 # ------------------------------------------------------------------------------------------------ comparison
 
 
-def compare(record: RunRecord, session: Session) -> Exit:
+def compare(record: journal.RunRecord, session: Session) -> Exit:
     """Compare the new appliance of a finished migration, as it is now, with the old appliance before it.
 
     Returns:

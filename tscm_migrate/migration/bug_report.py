@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from tscm_migrate.migration.journal import JournalEntry
 
 VERSION = 1
 _LIBRARIES = ("asyncssh", "invoke", "jinja2", "obstore", "paramiko", "pydantic", "rich")
@@ -116,7 +115,7 @@ def _checks(rows: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, Any]]:
         yield {"name": name, "severity": _word(row.get("severity"), _SEVERITIES), "allowed": row.get("allowed") is True}
 
 
-def _event(entry: JournalEntry) -> dict[str, Any]:
+def _event(entry: journal.JournalEntry) -> dict[str, Any]:
     """Return an entry of the journal without its texts."""
     return {
         "n": entry.n,

@@ -18,7 +18,6 @@ from tscm_migrate.errors import MigrateError
 from tscm_migrate.events import Estimated
 from tscm_migrate.migration import checks, journal
 from tscm_migrate.util import private
-from tscm_migrate.util.private import private_folder, state_folder
 from tscm_migrate.util.text import listed
 
 if TYPE_CHECKING:
@@ -268,12 +267,12 @@ class Rehearsal:
 
 
 def _file(old: str, new: str) -> Path:
-    return state_folder() / "rehearsals" / (re.sub(r"[^\w.@-]", "_", f"{old}__{new}") + ".json")
+    return private.state_folder() / "rehearsals" / (re.sub(r"[^\w.@-]", "_", f"{old}__{new}") + ".json")
 
 
 def keep(old: str, new: str, rehearsal: Rehearsal) -> None:
     """Save what the rehearsal of a pair took, in place of an earlier one."""
-    private_folder("rehearsals")
+    private.private_folder("rehearsals")
     private.write(_file(old, new), json.dumps(asdict(rehearsal)) + "\n")
 
 

@@ -26,7 +26,6 @@ from tscm_migrate.migration import context, final_state, leftovers, locks, saved
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from tscm_migrate.migration.context import Migration
     from tscm_migrate.migration.engine import Engine
 
     Ending = Literal["done", "attention", "failed", "cancelled", "interrupted", "rolled-back"]
@@ -106,7 +105,7 @@ def _roll_back(engine: Engine) -> str:
     return ""
 
 
-def _what_to_do_after(m: Migration, error: BaseException) -> str:
+def _what_to_do_after(m: context.Migration, error: BaseException) -> str:
     """Return how to continue or undo a run that could not be completed."""
     remedy = f"undo it: tscm-migrate rollback {m.run}"
     if not m.only_rehearsal:

@@ -21,7 +21,6 @@ from tscm_migrate.errors import (
 )
 from tscm_migrate.events import Emit, Message
 from tscm_migrate.migration import checks
-from tscm_migrate.migration.checks import Finding
 from tscm_migrate.ssh import known_hosts
 from tscm_migrate.tsadmin import devices
 from tscm_migrate.tsadmin.reader import dialects
@@ -48,7 +47,7 @@ class HostSurvey:
     facts: Facts
     shown: str = ""
     files: dict[str, str] = field(default_factory=dict)
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[checks.Finding, ...] = ()
     answers: tuple[str, ...] = ()
     pinned: tuple[tuple[str, str], ...] = ()
     inside: tuple[str, ...] = ()
@@ -80,11 +79,11 @@ def _one(appliance: Appliance) -> HostSurvey:
         return HostSurvey(facts.Facts(appliance.name), findings=(_finding(appliance, error),))
 
 
-def _finding(appliance: Appliance, error: MigrateError) -> Finding:
+def _finding(appliance: Appliance, error: MigrateError) -> checks.Finding:
     names = {SudoFailed: "no-sudo", AuthFailed: "login", CommandNotRun: "login", NoTerminal: "no-terminal"}
     name = next((name for kind, name in names.items() if isinstance(error, kind)), "unreachable")
     remedy = error.remedy() or f"check {appliance.name} yourself: {appliance.host.ssh()}"
-    return Finding(name, "error", str(error), remedy, firm=True)
+    return checks.Finding(name, "error", str(error), remedy, firm=True)
 
 
 def gather_both(both: Participants, options: MigrateOptions, inventory: Inventory, emit: Emit) -> list[HostSurvey]:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tscm_migrate.errors import MigrateError
-    from tscm_migrate.migration.journal import JournalEntry, RunRecord
     from tscm_migrate.model import Host
 
 
@@ -68,7 +67,7 @@ def lines(run: str, root: Path | None = None) -> tuple[list[str], MigrateError |
     return [redact.one_line(text) for text in shown], None if state == "running" else damage
 
 
-def _step_lines(entries: Sequence[JournalEntry]) -> list[str]:
+def _step_lines(entries: Sequence[journal.JournalEntry]) -> list[str]:
     """Return a line for each entry that has one; a step that had nothing to do is shown once, as skipped."""
     skipped = {entry.data["step"] for entry in entries if entry.event == "step-done" and "skipped" in entry.data}
     skipped -= {entry.data.get("step") for entry in entries if entry.event == "action-started"}
@@ -76,7 +75,7 @@ def _step_lines(entries: Sequence[JournalEntry]) -> list[str]:
     return [text for entry in shown if (text := _line(entry))]
 
 
-def _how_it_ended(record: RunRecord, entries: Sequence[JournalEntry]) -> list[str]:
+def _how_it_ended(record: journal.RunRecord, entries: Sequence[journal.JournalEntry]) -> list[str]:
     """Return a run's total time, what it left and what is next; of an unfinished run what it has left until now."""
     if not record.outcome:
         return final_state.remaining_state(record)
@@ -85,7 +84,7 @@ def _how_it_ended(record: RunRecord, entries: Sequence[JournalEntry]) -> list[st
     return [f"total {duration_text(record.total_seconds)}", *ended.get("standing", []), *following]
 
 
-def _line(entry: JournalEntry) -> str:
+def _line(entry: journal.JournalEntry) -> str:
     data = entry.data
     at = entry.at[11:19]
     match entry.event:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import archives, processes
 from tscm_migrate.appliance.appliance import Appliance, quote
-from tscm_migrate.appliance.processes import Process, updates_among
 from tscm_migrate.errors import ApplianceError, MigrateError
 from tscm_migrate.events import Message, Waiting
 from tscm_migrate.tsadmin import backup
@@ -89,9 +88,9 @@ def end_restores(appliance: Appliance, *, within: float) -> None:
         settle(appliance, timeout=within)
 
 
-def _running(appliance: Appliance) -> list[Process]:
+def _running(appliance: Appliance) -> list[processes.Process]:
     seen = processes.look(appliance, "does a backup or restore run?")
     everything = list(seen.processes)
-    tsadmin = updates_among(everything, seen.own, appliance.paths.tsadmin.rsplit("/", 1)[-1])
-    ts_backup = updates_among(everything, seen.own, appliance.paths.ts_backup.rsplit("/", 1)[-1])
+    tsadmin = processes.updates_among(everything, seen.own, appliance.paths.tsadmin.rsplit("/", 1)[-1])
+    ts_backup = processes.updates_among(everything, seen.own, appliance.paths.ts_backup.rsplit("/", 1)[-1])
     return [p for p in tsadmin if {"backup", "restore"} & set(p.args.split())] + ts_backup

@@ -18,14 +18,12 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import cron_hold, lockfile
 from tscm_migrate.appliance.appliance import Appliance, quote
-from tscm_migrate.appliance.lockfile import ApplianceLock
 from tscm_migrate.errors import AddressUnclear, Exit, Locked, MigrateError, StateUnwritable, UsageError
 from tscm_migrate.events import COMPLETED, Emit, Message
 from tscm_migrate.migration import journal
 from tscm_migrate.migration.context import Dialler, Migration
 from tscm_migrate.migration.run_list import is_running, run_file
 from tscm_migrate.util import private
-from tscm_migrate.util.private import private_folder, state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -38,11 +36,11 @@ if TYPE_CHECKING:
 
 def workstation_id(root: Path | None = None) -> str:
     """Return the random id of this state folder; only runs with this id can be proved dead from here."""
-    path = (root or state_folder()) / "workstation-id"
+    path = (root or private.state_folder()) / "workstation-id"
     with contextlib.suppress(OSError):
         return path.read_text(encoding="ascii").strip()
     try:
-        private_folder(root=root)
+        private.private_folder(root=root)
         with contextlib.suppress(FileExistsError):
             made = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
             private.write(made, secrets.token_hex(8))
@@ -67,10 +65,12 @@ def user_name() -> str:
         return "?"
 
 
-def new_lock(run: str, role: str, root: Path | None = None) -> ApplianceLock:
+def new_lock(run: str, role: str, root: Path | None = None) -> lockfile.ApplianceLock:
     """Return the lock that this process writes to an appliance."""
     since = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    return ApplianceLock(run, role, f"{user_name()}@{socket.gethostname()}", workstation_id(root), os.getpid(), since)
+    return lockfile.ApplianceLock(
+        run, role, f"{user_name()}@{socket.gethostname()}", workstation_id(root), os.getpid(), since
+    )
 
 
 # --- on this workstation
@@ -83,7 +83,7 @@ def local_locks(run: str, hosts: Sequence[Host], root: Path | None = None) -> It
     Raises:
         Locked: another process of this workstation has locked one of them.
     """
-    folder = private_folder("locks", root=root)
+    folder = private.private_folder("locks", root=root)
     names = {f"{host.address}_{host.port}": host.name for host in hosts}
     with contextlib.ExitStack() as stack:
         for name, shown in sorted(names.items()):
@@ -118,14 +118,14 @@ def _file(path: Path, run: str, shown: str) -> Iterator[None]:
                 path.unlink()
 
 
-def _holder(about: Path) -> ApplianceLock:
+def _holder(about: Path) -> lockfile.ApplianceLock:
     """Read which process has locked it; the file may be gone by now."""
     with contextlib.suppress(OSError, UnicodeDecodeError):
-        return ApplianceLock.parse(about.read_text(encoding="utf-8"))
-    return ApplianceLock()
+        return lockfile.ApplianceLock.parse(about.read_text(encoding="utf-8"))
+    return lockfile.ApplianceLock()
 
 
-def proved_dead(lock: ApplianceLock, root: Path | None = None) -> bool:
+def proved_dead(lock: lockfile.ApplianceLock, root: Path | None = None) -> bool:
     """Whether the run of this lock is dead: it is of this workstation, and its local lock file is free."""
     if not lock.workstation or lock.workstation != workstation_id(root):
         return False
@@ -231,12 +231,12 @@ def refuse_locked(appliance: Appliance, root: Path | None = None) -> None:
         raise _locked(appliance, lock, root)
 
 
-def _is_stale(lock: ApplianceLock, root: Path | None = None) -> bool:
+def _is_stale(lock: lockfile.ApplianceLock, root: Path | None = None) -> bool:
     """Whether the run of this lock is proved dead and has left nothing to finish or undo."""
     return proved_dead(lock, root) and not unfinished(lock.run, root)
 
 
-def _locked(appliance: Appliance, lock: ApplianceLock, root: Path | None = None) -> Locked:
+def _locked(appliance: Appliance, lock: lockfile.ApplianceLock, root: Path | None = None) -> Locked:
     alive = not proved_dead(lock, root)
     return Locked(appliance.name, f"{lock.owner} pid {lock.pid}", lock.since, lock.run, alive=alive)
 

@@ -8,14 +8,13 @@ from tscm_migrate.appliance.facts import SESSIONS, Facts
 from tscm_migrate.archive.select import newest
 from tscm_migrate.errors import UsageError
 from tscm_migrate.migration import checks
-from tscm_migrate.migration.checks import Check, Finding, PreflightInput
 from tscm_migrate.transfer import routing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 
-def run(situation: PreflightInput, chosen: Sequence[Check]) -> list[Finding]:
+def run(situation: checks.PreflightInput, chosen: Sequence[checks.Check]) -> list[checks.Finding]:
     """Run the checks in their order; each has at least one row: what it found, or what it saw where all was well.
 
     If both appliances are the same machine, only that is reported.
@@ -25,20 +24,20 @@ def run(situation: PreflightInput, chosen: Sequence[Check]) -> list[Finding]:
     return [row for check in chosen for row in _rows(check, situation)]
 
 
-def _rows(check: Check, situation: PreflightInput) -> Iterator[Finding]:
+def _rows(check: checks.Check, situation: checks.PreflightInput) -> Iterator[checks.Finding]:
     findings = list(check(situation))
     yield from findings
     if not findings:
         name = check.__name__.replace("_", "-")
-        yield Finding(name, "ok", SEEN[check](situation) if check in SEEN else "no problem was found")
+        yield checks.Finding(name, "ok", SEEN[check](situation) if check in SEEN else "no problem was found")
 
 
-def _each(s: PreflightInput, value: Callable[[Facts], str]) -> str:
+def _each(s: checks.PreflightInput, value: Callable[[Facts], str]) -> str:
     """Return "HOST: VALUE" of each appliance that can be reached."""
     return ", ".join(f"{facts.name}: {value(facts)}" for facts, _ in s.reachable)
 
 
-def _disks(s: PreflightInput) -> str:
+def _disks(s: checks.PreflightInput) -> str:
     free = ", ".join(
         f"{facts.name}: {(facts.free_at(host.paths.backup_dir) or facts.free_at('/') or 0) / 1e6:.0f} MB free"
         for facts, host in s.reachable
@@ -56,18 +55,18 @@ def _sessions(facts: Facts) -> str:
     return f"{number} sessions on a connection"
 
 
-def _asked_devices(s: PreflightInput) -> str:
+def _asked_devices(s: checks.PreflightInput) -> str:
     if isinstance(s.options.devices, str):
         return f"--devices {s.options.devices}"
     return ", ".join(s.options.devices)
 
 
-def _address(s: PreflightInput) -> str:
+def _address(s: checks.PreflightInput) -> str:
     stays = s.options.bypass_netconf
     return f"{s.new.name} keeps {s.new_host.address}" if stays else f"{s.old_host.address} moves to {s.new.name}"
 
 
-def _transfer(s: PreflightInput) -> str:
+def _transfer(s: checks.PreflightInput) -> str:
     if not (s.old.tools and s.new.tools):
         return f"--method {s.options.method}"
     here, there = (frozenset({*facts.tools, "shell", "sftp"}) for facts in (s.old, s.new))
@@ -78,7 +77,7 @@ def _transfer(s: PreflightInput) -> str:
     return f"{choice.method}, {choice.route}"
 
 
-SEEN: dict[Check, Callable[[PreflightInput], str]] = {
+SEEN: dict[checks.Check, Callable[[checks.PreflightInput], str]] = {
     checks.same_host: lambda s: f"{s.old.name} is {s.old_host.address}, {s.new.name} is {s.new_host.address}",
     checks.sessions: lambda s: _each(s, _sessions),
     checks.core_version: lambda s: f"{_each(s, lambda f: f.core)} (at least {checks.OLDEST_CORE})",

@@ -15,14 +15,12 @@ from tscm_migrate import __version__
 from tscm_migrate.errors import MigrateError, StateUnwritable, UsageError
 from tscm_migrate.migration import estimate, final_state, journal, plan
 from tscm_migrate.util import private, redact
-from tscm_migrate.util.private import state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from tscm_migrate.events import RunFinished
-    from tscm_migrate.migration.journal import JournalEntry, RunRecord
 
 VERSION = 1
 COMMANDS = "commands.jsonl"
@@ -32,7 +30,7 @@ _BEGINS = {"run-started": "migrate", "run-resumed": "resume", "rollback-started"
 
 
 def build(
-    record: RunRecord, entries: Sequence[JournalEntry], *, commands: Sequence[dict[str, Any]] = (),
+    record: journal.RunRecord, entries: Sequence[journal.JournalEntry], *, commands: Sequence[dict[str, Any]] = (),
     finished: RunFinished | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Return the report's data, of a journal and what `commands` reads; its texts have no control characters."""
@@ -72,11 +70,13 @@ def build(
     return clean
 
 
-def _last_end(entries: Sequence[JournalEntry]) -> JournalEntry | None:
+def _last_end(entries: Sequence[journal.JournalEntry]) -> journal.JournalEntry | None:
     return next((entry for entry in reversed(entries) if entry.event == "run-ended"), None)
 
 
-def _ending(record: RunRecord, entries: Sequence[JournalEntry], finished: RunFinished | None) -> dict[str, Any]:
+def _ending(
+    record: journal.RunRecord, entries: Sequence[journal.JournalEntry], finished: RunFinished | None
+) -> dict[str, Any]:
     """Return when the run began and ended, its outcome, what it left, and what to do next."""
     ended = _last_end(entries)
     data = ended.data if ended else {}
@@ -92,12 +92,12 @@ def _ending(record: RunRecord, entries: Sequence[JournalEntry], finished: RunFin
     }
 
 
-def _asked(entries: Sequence[JournalEntry]) -> float:
+def _asked(entries: Sequence[journal.JournalEntry]) -> float:
     """Return for how many seconds the run and its resumes waited for the operator's answers."""
     return sum(float(entry.data.get("asked") or 0.0) for entry in entries if entry.event == "run-ended")
 
 
-def _undone(entries: Sequence[JournalEntry]) -> dict[str, Any]:
+def _undone(entries: Sequence[journal.JournalEntry]) -> dict[str, Any]:
     """Return what a step has noted that is part of the run's history also after the step was undone."""
     kept = {"rehearsal", "archive", "archives", "offline_began", "online_at", "checks"}
     noted = (entry.data for entry in entries if entry.event == "noted" and entry.data.get("key") in kept)
@@ -142,7 +142,7 @@ def _iso(epoch: float) -> str:
     return datetime.fromtimestamp(epoch, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _sessions(entries: Iterable[JournalEntry]) -> list[dict[str, Any]]:
+def _sessions(entries: Iterable[journal.JournalEntry]) -> list[dict[str, Any]]:
     """From each beginning (run, resume, rollback) to its end: the steps that it touched, with their times."""
     sessions: list[dict[str, Any]] = []
     for entry in entries:
@@ -170,7 +170,7 @@ def _add_times(session: dict[str, Any]) -> None:
             step["state"] = "skipped"  # there was nothing to do
 
 
-def _take(session: dict[str, Any], entry: JournalEntry) -> None:
+def _take(session: dict[str, Any], entry: journal.JournalEntry) -> None:
     """Add an entry of a step to a session; the undo of a step is a row of its own."""
     data, step = entry.data, _row_of(session, entry)
     step["ended"], step["undo"] = entry.at, step["undo"] or entry.event in _UNDO
@@ -186,7 +186,7 @@ def _take(session: dict[str, Any], entry: JournalEntry) -> None:
             step["actions"][-1]["seconds"] = data.get("seconds")
 
 
-def _row_of(session: dict[str, Any], entry: JournalEntry) -> dict[str, Any]:
+def _row_of(session: dict[str, Any], entry: journal.JournalEntry) -> dict[str, Any]:
     """Return the row of an entry's step; add a row if the step has none, or if its last row is complete."""
     name, steps = entry.data["step"], session["steps"]
     step: dict[str, Any] | None = next((row for row in reversed(steps) if row["id"] == name), None)
@@ -205,7 +205,7 @@ def _known(name: str) -> tuple[str, bool]:
 
 
 def _downtime(
-    notes: dict[str, Any], sessions: list[dict[str, Any]], entries: Sequence[JournalEntry]
+    notes: dict[str, Any], sessions: list[dict[str, Any]], entries: Sequence[journal.JournalEntry]
 ) -> dict[str, Any] | None:  # fmt: skip
     """Return the downtime: from the old appliance's going offline to the last device update; `ended`: "" until then.
 
@@ -233,7 +233,7 @@ def _downtime(
     }
 
 
-def _returned(entries: Sequence[JournalEntry]) -> tuple[str, str] | None:
+def _returned(entries: Sequence[journal.JournalEntry]) -> tuple[str, str] | None:
     """Return when the last rollback began, and when it had the old appliance in service again; None if it has not."""
     began, times = "", None
     for entry in entries:
@@ -283,7 +283,7 @@ def _archives(notes: dict[str, Any]) -> list[dict[str, Any]]:
     return list(unique.values())
 
 
-def _to_do(record: RunRecord, finished: RunFinished | None, ended: JournalEntry | None) -> list[str]:
+def _to_do(record: journal.RunRecord, finished: RunFinished | None, ended: journal.JournalEntry | None) -> list[str]:
     """Return what is left for the operator to do, as the end of the run names it; without an end, from the journal."""
     left = getattr(finished, "left", None) or (ended.data.get("left") if ended else None)
     return list(left or final_state.left_to_do(record))
@@ -338,7 +338,7 @@ def _data(run: str, finished: RunFinished | None, root: Path | None) -> dict[str
 
 def folder(run: str, root: Path | None = None) -> Path:
     """Where a run keeps its files."""
-    return (root or state_folder()) / "runs" / run
+    return (root or private.state_folder()) / "runs" / run
 
 
 def find(run: str | None, root: Path | None = None) -> str:

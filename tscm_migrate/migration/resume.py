@@ -25,8 +25,6 @@ from tscm_migrate.options import MigrateOptions
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tscm_migrate.migration.journal import RunRecord
-    from tscm_migrate.migration.participants import Participants
     from tscm_migrate.model import Secret
     from tscm_migrate.secrets import Secrets
 
@@ -113,7 +111,7 @@ def reopen(name: str, session: Session, *, verb: str) -> Iterator[Migration]:
             )  # fmt: skip
 
 
-def _started(record: RunRecord, verb: str, both: Participants) -> RunStarted:
+def _started(record: journal.RunRecord, verb: str, both: participants.Participants) -> RunStarted:
     """Return the first event of a session: the steps that it runs or undoes, and what earlier sessions have done."""
     bare = RunStarted(record.run, verb, both.old.name, both.new.name, both.source)
     only_rehearsal = bool(record.notes.get("only_rehearsal"))
@@ -130,7 +128,7 @@ def _started(record: RunRecord, verb: str, both: Participants) -> RunStarted:
     return replace(bare, steps=undone, offline_since=offline)
 
 
-def _facts(record: RunRecord) -> dict[str, Facts]:
+def _facts(record: journal.RunRecord) -> dict[str, Facts]:
     """Return the facts of both appliances before the run, from its journal."""
     adapter = TypeAdapter(Facts)
     return {name: adapter.validate_python(item) for name, item in record.notes["facts"].items()}

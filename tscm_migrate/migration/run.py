@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from tscm_migrate.migration.gather_facts import HostSurvey
-    from tscm_migrate.migration.participants import Participants
     from tscm_migrate.model import Host
     from tscm_migrate.options import MigrateOptions
 
@@ -210,7 +208,7 @@ def _lock_and_clean(m: Migration) -> None:
     leftovers.clear_secrets(*m.reachable)
 
 
-def survey(both: Participants, options: MigrateOptions, session: Session) -> list[HostSurvey]:
+def survey(both: participants.Participants, options: MigrateOptions, session: Session) -> list[gather_facts.HostSurvey]:
     """Gather the facts of both appliances, as the step "identify" of the events."""
     began, emit = time.monotonic(), session.emit
     emit(StepStarted("identify", "Gather facts of both appliances (read-only)"))
@@ -220,7 +218,7 @@ def survey(both: Participants, options: MigrateOptions, session: Session) -> lis
 
 
 def preflight(
-    both: Participants, surveys: list[HostSurvey], options: MigrateOptions, emit: Emit
+    both: participants.Participants, surveys: list[gather_facts.HostSurvey], options: MigrateOptions, emit: Emit
 ) -> list[checks.Finding]:
     """Run the preflight checks and emit every finding.
 
@@ -243,7 +241,9 @@ def preflight(
     return findings
 
 
-def _findings(both: Participants, surveys: list[HostSurvey], options: MigrateOptions) -> list[checks.Finding]:
+def _findings(
+    both: participants.Participants, surveys: list[gather_facts.HostSurvey], options: MigrateOptions
+) -> list[checks.Finding]:
     """Run the checks; where an appliance could not be looked at, return why instead."""
     findings = [finding for identity in surveys for finding in identity.findings]
     if findings:
@@ -257,7 +257,7 @@ def _findings(both: Participants, surveys: list[HostSurvey], options: MigrateOpt
 
 def _write_first_entry(
     m: Migration,
-    surveys: list[HostSurvey],
+    surveys: list[gather_facts.HostSurvey],
     findings: list[checks.Finding],
     secret_sources: dict[str, str],
     site: Path | None,
@@ -291,7 +291,7 @@ def _write_first_entry(
     )  # fmt: skip
 
 
-def _shown_by_old(old: HostSurvey) -> list[str]:
+def _shown_by_old(old: gather_facts.HostSurvey) -> list[str]:
     """Return the host key that it has shown; of a dead appliance, its keys in known_hosts if its archive has none."""
     if old.shown:
         return [old.shown]

@@ -11,12 +11,9 @@ from tscm_migrate.errors import MigrateError, StateUnwritable
 from tscm_migrate.events import state_text
 from tscm_migrate.migration import journal
 from tscm_migrate.util import private
-from tscm_migrate.util.private import state_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from tscm_migrate.migration.journal import RunRecord
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ def listing(root: Path | None = None) -> list[RunLine]:
     return lines
 
 
-def state_of(record: RunRecord, root: Path | None = None) -> str:
+def state_of(record: journal.RunRecord, root: Path | None = None) -> str:
     """Return the state of a run as one word."""
     if not record.began:
         return "nothing begun"
@@ -65,7 +62,7 @@ def state_of(record: RunRecord, root: Path | None = None) -> str:
 
 def run_file(run: str, root: Path | None) -> Path:
     """Return the local lock file of a run, which exists while a process works on the run."""
-    return (root or state_folder()) / "locks" / f"run-{run}.lock"
+    return (root or private.state_folder()) / "locks" / f"run-{run}.lock"
 
 
 def is_running(run: str, root: Path | None = None) -> bool:

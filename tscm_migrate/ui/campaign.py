@@ -12,7 +12,6 @@ from tscm_migrate.ui import page
 from tscm_migrate.ui.console import as_json, say
 from tscm_migrate.ui.tables import table
 from tscm_migrate.util import private, redact
-from tscm_migrate.util.private import state_folder
 from tscm_migrate.util.text import duration_text
 
 if TYPE_CHECKING:
@@ -214,5 +213,5 @@ def page_text(plan: CampaignPlan, state: State) -> str:
 
 
 def _report(run: str) -> str:
-    report = state_folder() / "runs" / run / "report.html"
+    report = private.state_folder() / "runs" / run / "report.html"
     return report.as_uri() if run and report.is_file() else ""

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.events import state_text
 from tscm_migrate.ui import page
-from tscm_migrate.ui.page import clock
 from tscm_migrate.util.redact import one_line
 from tscm_migrate.util.text import duration_text, range_text, size_text
 
@@ -111,10 +110,8 @@ def text_lines(report: dict[str, Any]) -> list[str]:
     """Return a summary: outcome, times, steps, devices, what is left to do, and the current state."""
     head = f"{report['verb']} {report['old']} → {report['new']}: {state_text(report['state'])} (run {report['run']})"
     asked = f" (and {duration_text(report['asked'])} for the operator's answers)" if report["asked"] >= 1 else ""
-    lines = [
-        head,
-        f"  {clock(report['began'])} to {clock(report['ended'])} UTC, total {duration_text(report['seconds'])}{asked}",
-    ]
+    began, ended = page.clock(report["began"]), page.clock(report["ended"])
+    lines = [head, f"  {began} to {ended} UTC, total {duration_text(report['seconds'])}{asked}"]
     lines += [f"  {what.replace('_', ' ')}: {value}" for what, value in report["responsible"].items() if value]
     lines += [_downtime_line(report)] if report["downtime"] else []
     lines += _step_lines(report["sessions"])

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from tscm_migrate.archive.names import when
 from tscm_migrate.errors import error_fields
 from tscm_migrate.util import redact
-from tscm_migrate.util.redact import outside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,7 +21,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
     def shown(cell: object) -> str:
         text = str(cell)
-        return seen.get(text) or seen.setdefault(text, outside(text))
+        return seen.get(text) or seen.setdefault(text, redact.outside(text))
 
     all_rows = [[name.removeprefix(">") for name in head], *[[shown(cell) for cell in row] for row in rows]]
     widths = [max(len(row[at]) for row in all_rows) for at in range(len(head))]

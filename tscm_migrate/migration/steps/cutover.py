@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from tscm_migrate.tsadmin.dialect import Kind
     from tscm_migrate.tsadmin.intent import Understood
-    from tscm_migrate.tsadmin.restore import RestoreOutcome
     from tscm_migrate.tsadmin.session import OperatorPort
 
 _ENDS_WITHIN = 30.0  # seconds until a restore whose terminal was closed is killed
@@ -58,7 +57,7 @@ def request_of(m: Migration) -> restore.RestoreRequest:
     )
 
 
-def _run(m: Migration, operator: OperatorPort | None = None) -> RestoreOutcome:
+def _run(m: Migration, operator: OperatorPort | None = None) -> restore.RestoreOutcome:
     def chosen() -> None:
         m.set_note("archive_chosen", value=True)
 
@@ -359,7 +358,7 @@ class Restore(Step):
         m.new.moved(host, shell)
         m.set_note("restored_identity", value=True)
 
-    def _keep(self, m: Migration, outcome: RestoreOutcome) -> None:
+    def _keep(self, m: Migration, outcome: restore.RestoreOutcome) -> None:
         m.set_note(
             "restored",
             {

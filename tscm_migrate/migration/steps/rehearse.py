@@ -15,7 +15,6 @@ from tscm_migrate.appliance import device_discovery, network
 from tscm_migrate.errors import ApplianceError, RehearsalRefused, RestoreFailed
 from tscm_migrate.events import Estimated, Message
 from tscm_migrate.migration import checks, estimate, rehearsal_undo, saved_settings
-from tscm_migrate.migration.checks import Finding
 from tscm_migrate.migration.context import Action, Actions, Migration
 from tscm_migrate.migration.engine import Step, refusing_unknown
 from tscm_migrate.migration.steps.cutover import all_there, request_of
@@ -25,7 +24,6 @@ from tscm_migrate.tsadmin.dialect import Kind
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from tscm_migrate.tsadmin.restore import RestoreOutcome
     from tscm_migrate.tsadmin.session import OperatorPort
 
 _MOST_PASSES = 3
@@ -144,7 +142,7 @@ def _run(
     request: restore.RestoreRequest,
     only: Collection[str] | None = None,
     person: OperatorPort | None = None,
-) -> RestoreOutcome:
+) -> restore.RestoreOutcome:
     """Run one dialogue; temporary files that an aborted restore leaves are removed afterwards."""
     m.set_note("rehearsal_names", rehearsal_undo.names(m.new))
     with refusing_unknown(m):
@@ -223,7 +221,7 @@ def _compare(m: Migration, seen: dict[str, Any]) -> None:
 
 def compare(
     was: Mapping[str, str], here: Mapping[str, str], known: Sequence[str], *, before: Mapping[str, str]
-) -> list[Finding]:
+) -> list[checks.Finding]:
     """Compare the device files after a restore with those of the old appliance. Pure.
 
     `was`, `here` and `before` are path → SHA-256: on the old appliance, and on the new after and before the restore.
@@ -234,12 +232,14 @@ def compare(
     remedy = "see what the restore printed about it; or, if this is expected: --allow "
     if missing or (ours and not set(ours) & set(here)):
         text = f"the restore writes no files of {', '.join(missing) or 'any device'}"
-        return [Finding("rehearsal-devices-missing", "error", text, f"{remedy}rehearsal-devices-missing")]
+        return [checks.Finding("rehearsal-devices-missing", "error", text, f"{remedy}rehearsal-devices-missing")]
     added = sorted(set(here) - set(was) - set(before))
     if texts := _differences(ours, here, added):
         text = f"of the device files that the restore writes, {'; '.join(texts)}"
-        return [Finding("rehearsal-files-differ", "warning", text)]
-    return [Finding("rehearsal-files", "ok", f"the restore writes all {len(ours)} device files of the old appliance")]
+        return [checks.Finding("rehearsal-files-differ", "warning", text)]
+    return [
+        checks.Finding("rehearsal-files", "ok", f"the restore writes all {len(ours)} device files of the old appliance")
+    ]
 
 
 def _differences(was: Mapping[str, str], here: Mapping[str, str], added: list[str]) -> list[str]:

@@ -22,7 +22,6 @@ from tscm_migrate.util.text import duration_text
 if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.offsite.restore_source import RestoreSource
-    from tscm_migrate.transfer.api import TransferOptions
 
 
 class UpdatePackages(Step):
@@ -232,7 +231,7 @@ class Transfer(Step):
         others = [archive for archive in api.listed(m.old) if archive.name != newest.name]
         m.set_note("archives", [asdict(archive) for archive in (newest, *others)])
 
-    def _copy(self, m: Migration, options: TransferOptions) -> None:
+    def _copy(self, m: Migration, options: api.TransferOptions) -> None:
         sent = api.copy(
             m.old,
             m.new,
