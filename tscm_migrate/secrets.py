@@ -115,7 +115,7 @@ class Secrets:
 
     def sources(self) -> dict[str, str]:
         """Return the sources of the resolved secrets ("sudo:tscm-old" → "keyring"), for the plan and the report."""
-        return {f"{kind}:{name}": found.source for (kind, name), found in self._answers.items() if found}
+        return {f"{kind}:{name}": secret.source for (kind, name), secret in self._answers.items() if secret}
 
     def origin(self, kind: str, name: str, named: str) -> str:
         """Return where a secret would come from now, without reading its value; in the order of `_resolve`.

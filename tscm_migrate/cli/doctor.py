@@ -79,9 +79,9 @@ def _install(package: str, of_windows: str) -> str:
     if os.name == "nt":
         return f"winget install {of_windows}"
     tools = ("apt-get", "dnf", "zypper", "pacman", "brew")
-    found = next((tool for tool in tools if shutil.which(tool)), "apt-get")
-    verb = "-S" if found == "pacman" else "install"
-    return f"{'' if found == 'brew' else 'sudo '}{found} {verb} {package}"
+    manager = next((tool for tool in tools if shutil.which(tool)), "apt-get")
+    verb = "-S" if manager == "pacman" else "install"
+    return f"{'' if manager == 'brew' else 'sudo '}{manager} {verb} {package}"
 
 
 def _clock() -> Diagnosis:

@@ -209,5 +209,5 @@ def _wrapped(text: str) -> list[str]:
 
 def _roff(text: str) -> str:
     text = text.replace("\\", r"\e").replace("-", r"\-")
-    text = re.sub(r"[^\x00-\x7f]", lambda found: rf"\[u{ord(found[0]):04X}]", text)
+    text = re.sub(r"[^\x00-\x7f]", lambda sign: rf"\[u{ord(sign[0]):04X}]", text)
     return rf"\&{text}" if text.startswith((".", "'")) else text

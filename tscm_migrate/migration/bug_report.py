@@ -81,15 +81,15 @@ def _number(value: object) -> float | int | None:
 
 def _options(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return switches, numbers and choices; of each other option whether it was given."""
-    found: dict[str, Any] = {}
+    shown: dict[str, Any] = {}
     for one in fields(MigrateOptions):
         value = given.get(one.name, one.default)
         chosen = _word(value, _CHOICES.get(one.name, ()))
         if isinstance(value, bool) or _number(value) is not None or chosen:
-            found[one.name] = value
+            shown[one.name] = value
         else:
-            found[one.name] = "given" if value and value != one.default else None
-    return found
+            shown[one.name] = "given" if value and value != one.default else None
+    return shown
 
 
 def _appliance(facts: Mapping[str, Any]) -> dict[str, Any]:

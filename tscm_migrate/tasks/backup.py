@@ -160,7 +160,7 @@ def schedule(
     def applied(host: Host) -> str:
         return _apply(host, secrets, plans[host.name])
 
-    return max(status, on_each(hosts, applied, jobs=number_of(jobs), shown=lambda _host, said: said))
+    return max(status, on_each(hosts, applied, jobs=number_of(jobs), shown=lambda _host, text: text))
 
 
 def _to_change(hosts: Sequence[Host], plans: Mapping[str, SchedulePlan], *, remove: bool) -> list[Host]:

@@ -49,14 +49,14 @@ def verify(
     wrong = 0
     with desk_of(inventory, store) as desk:
         catalog = catalog_of(desk, host, group)
-        for looked in room.verify(desk.store, room.sample(catalog.copies, sample), now_utc()):
-            wrong += bool(looked.why)
-            told = {"v": 1, "host": looked.copy.host, "copy": looked.copy.id, "ok": not looked.why, "why": looked.why}
+        for result in room.verify(desk.store, room.sample(catalog.copies, sample), now_utc()):
+            wrong += bool(result.why)
+            row = {"v": 1, "host": result.copy.host, "copy": result.copy.id, "ok": not result.why, "why": result.why}
             if json:
-                lines([told])
+                lines([row])
             else:
-                bad = f"{'DAMAGED' if looked.known else 'NOT READ'}: {outside(looked.why)}"
-                say(f"{looked.copy.host}: {looked.copy.id}: {bad if looked.why else 'ok'}")
+                bad = f"{'DAMAGED' if result.known else 'NOT READ'}: {outside(result.why)}"
+                say(f"{result.copy.host}: {result.copy.id}: {bad if result.why else 'ok'}")
     if wrong:
         return Exit.FAILED
     return Exit.ATTENTION if catalog.unreadable else Exit.DONE

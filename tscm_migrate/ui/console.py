@@ -79,7 +79,7 @@ def folded(text: str, width: int, indent: str = "", *, keep_words: bool = True) 
         return [text]
     body = text.lstrip()
     own = text[: len(text) - len(body)]
-    glued = _WHOLE.sub(lambda found: found[0].replace(" ", _GLUE), body) if keep_words else body
+    glued = _WHOLE.sub(lambda part: part[0].replace(" ", _GLUE), body) if keep_words else body
     further = own + (" " * len(number[0]) if (number := _NUMBERED.match(body)) else indent)
     lines = textwrap.wrap(
         _UNIT.sub(_GLUE, glued), max(width, 20), initial_indent=own, subsequent_indent=further,

@@ -86,8 +86,8 @@ class Plain:
 
     def _due(self, event: Waiting, now: float) -> bool:
         """Whether a wait gets a line: at its beginning, and every ten seconds."""
-        what, said = self._waiting
-        if event.what == what and now - said < LOG_EVERY:
+        what, last = self._waiting
+        if event.what == what and now - last < LOG_EVERY:
             return False
         self._waiting = (event.what, now)
         return True

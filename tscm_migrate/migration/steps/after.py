@@ -234,5 +234,5 @@ class Confirm(Step):
             m.set_note("pinned", value=True)
 
     def _confirm(self, m: Migration) -> None:
-        told = undo_cutover.tell_timer(m, "confirmed")  # it then stays offline
-        m.set_note("confirmed" if told else "unconfirmed", value=True)
+        answered = undo_cutover.tell_timer(m, "confirmed")  # it then stays offline
+        m.set_note("confirmed" if answered else "unconfirmed", value=True)

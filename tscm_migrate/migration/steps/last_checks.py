@@ -155,8 +155,8 @@ def _ask(m: Migration) -> None:
     Raises:
         Cancelled: the answer was no, or there is no terminal to ask at.
     """
-    found = estimate.estimated(estimate.cutover(m))
-    expected = range_text(found.seconds, found.least, found.most)
+    downtime = estimate.estimated(estimate.cutover(m))
+    expected = range_text(downtime.seconds, downtime.least, downtime.most)
     if not m.operator.confirm(f"Take {m.old.name} offline now (estimated downtime {expected})?"):
         raise Cancelled(undone=True)
 
