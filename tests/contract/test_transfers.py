@@ -253,7 +253,7 @@ def test_a_transfer_cut_at_ten_random_points_resumes_each_time(transfer: Transfe
     for _ in range(30):  # some attempts only notice that the last cut has closed their connection
         if victim.cutter.cuts >= 10:
             break
-        victim.cutter.cut_after(rng.randrange(MB // 2, 4 * MB))
+        victim.cutter.cut_after(rng.randrange(MB, 4 * MB))  # the first checkpoint is after half a MiB
         try:
             transfer.send(archive)
         except (SshError, TransferError):

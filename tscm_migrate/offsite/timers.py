@@ -262,23 +262,18 @@ class Scheduler(Protocol):
 
     def files(self, plan: Plan) -> dict[str, str]:
         """Return what would be written, by path; for `--dry-run`."""
-        ...
 
     def install(self, plan: Plan) -> list[str]:
         """Install a plan, in place of one with the same name; return notes for the operator."""
-        ...
 
     def remove(self, name: str) -> bool:
         """Remove a schedule; return False if there was none."""
-        ...
 
     def show(self, name: str) -> str:
         """Return what is installed, as text; "" for nothing."""
-        ...
 
     def environment(self) -> dict[str, str] | None:
         """Return the variables it gives to a command, besides the plan's file; None if they are not known."""
-        ...
 
 
 def _run(*argv: str, text: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -46,11 +46,9 @@ class Incoming(Protocol):
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the bytes."""
-        ...
 
     def finish(self) -> str:
         """Check that the stream ended without an error; return the SHA-256 that the appliance computed, or ""."""
-        ...
 
 
 @dataclass(frozen=True)

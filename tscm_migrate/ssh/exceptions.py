@@ -71,19 +71,15 @@ def translate(error: BaseException, host: str, *, connecting: bool = False) -> M
         return error
     words = _words(error)
     lost = Unreachable if connecting else ConnectionLost
-    table: tuple[tuple[tuple[type[BaseException], ...], Callable[[], MigrateError]], ...] = (
-        ((paramiko.AuthenticationException,), lambda: AuthFailed(host, words)),
+    if isinstance(error, AuthenticationException):
+        return AuthFailed(host, words)
+    if isinstance(error, paramiko.ChannelException):
         # while connecting, the channel belongs to the gateway, which cannot reach this host
-        (
-            (paramiko.ChannelException,),
-            lambda: (Unreachable if connecting else SshError)(host, f"channel refused: {words}"),
-        ),
-        # raised if the first data is not SFTP; a refusal by the server is an OSError
-        ((paramiko.SFTPError,), lambda: LoginPrintsOutput(host, f"SFTP: {words}")),
-        # sockets, time-outs and name lookups are OSErrors
-        ((paramiko.SSHException, OSError, EOFError), lambda: lost(host, words)),
-    )
-    return next((make() for kinds, make in table if isinstance(error, kinds)), None)
+        return (Unreachable if connecting else SshError)(host, f"channel refused: {words}")
+    if isinstance(error, paramiko.SFTPError):  # the first data is not SFTP; a refusal by the server is an OSError
+        return LoginPrintsOutput(host, f"SFTP: {words}")
+    # errors of sockets, timeouts and name lookups are OSErrors
+    return lost(host, words) if isinstance(error, SSHException | OSError | EOFError) else None
 
 
 def login_of(host: Host) -> str:
@@ -137,7 +133,6 @@ _MANY = re.compile(r"too many authentication failures", re.IGNORECASE)
 _OUTDATED = re.compile(
     r"-sha1$|^ssh-(?:rsa|dss)(?:-cert|$)|-cbc(?:@|$)|^arcfour|^3des|^blowfish|^cast|md5|hmac-sha1|ripemd|^umac-64|^none$"
 )
-_FLAGS = ("ext-info-", "kex-strict-")  # flags in the lists of algorithms
 # what is negotiated; paramiko's names of the server's list and of our own
 _KINDS = (
     ("key exchange", "kex_algo_list", "preferred_kex"),
@@ -150,6 +145,7 @@ _KINDS = (
 def no_common(host: str, transport: Transport) -> NoCommonAlgorithm | None:
     """Return an error for the first kind of algorithm that the server and this library do not share; else None."""
     for kind, theirs, ours in _KINDS:
+        # the server's list of key exchanges also has flags, which are not algorithms
         offered = [
             name for name in transport.offered.get(theirs, []) if not name.startswith(("ext-info", "kex-strict"))
         ]

@@ -30,15 +30,12 @@ class SessionSource(Protocol):
     @property
     def alive(self) -> bool:
         """Return whether the connection is up."""
-        ...
 
     def session(self, window: int | None = None, packet: int | None = None) -> paramiko.Channel:
         """Open a session."""
-        ...
 
     def close(self) -> None:
         """Close the connection."""
-        ...
 
 
 class Sessions:

@@ -67,20 +67,35 @@ class Multiparts:
 
     def entries(self, below: str, odd: Odd) -> Iterator[Stat]:
         """List the objects below a folder; call `odd` for keys that are not of this tool."""
-        marker: dict[str, str] = {}
-        for _ in range(_LISTED):
-            asked = f"{self.prefix}{below}/" if below else self.prefix
-            query = {"list-type": "2", "prefix": asked, "max-keys": "1000", "encoding-type": "url", **marker}
-            page = self._call("GET", f"/{self.bucket}", query, "list")
-            if "<ListBucketResult" not in page[:1000]:
-                raise not_a_store(self.account, url=self.url)
+        asked = f"{self.prefix}{below}/" if below else self.prefix
+        query = {"list-type": "2", "prefix": asked, "max-keys": "1000", "encoding-type": "url"}
+        again = {"continuation-token": "NextContinuationToken"}
+        for page in self._pages("list", query, "ListBucketResult", again, most=_LISTED):
             for text in re.findall(r"<Contents>(.*?)</Contents>", page, re.DOTALL):
                 if (found := self._stat(text, odd)) is not None:
                     yield found
-            token = _field(page, "NextContinuationToken")
-            if _field(page, "IsTruncated") != "true" or not token:
+
+    def _pages(
+        self, doing: str, query: dict[str, str], root: str, again: dict[str, str], *, most: int
+    ) -> Iterator[str]:
+        """Yield the pages of a listing, `most` at the most.
+
+        Args:
+            doing: for an error.
+            query: of the first page.
+            root: name of the answer's root element.
+            again: what is added to the query of the next page: name → element of the page with its value.
+            most: pages.
+        """
+        marker: dict[str, str] = {}
+        for _ in range(most):
+            page = self._call("GET", f"/{self.bucket}", {**query, **marker}, doing)
+            if f"<{root}" not in page[:1000]:
+                raise not_a_store(self.account, url=self.url)
+            yield page
+            marker = {name: _field(page, element) for name, element in again.items()}
+            if _field(page, "IsTruncated") != "true" or not any(marker.values()):
                 return
-            marker = {"continuation-token": token}
 
     def _stat(self, text: str, odd: Odd) -> Stat | None:
         raw, size, at = _field(text, "Key"), _field(text, "Size"), _when(_field(text, "LastModified"))
@@ -105,23 +120,11 @@ class Multiparts:
 
     def unfinished(self) -> list[Unfinished]:
         """List unfinished uploads, of 200 pages at most."""
-        found: list[Unfinished] = []
-        marker: dict[str, str] = {}
-        for _ in range(_PAGES):
-            query = {"uploads": "", "prefix": self.prefix, "max-uploads": "1000", **marker}
-            page = self._call("GET", f"/{self.bucket}", query, "list unfinished uploads")
-            if "<ListMultipartUploadsResult" not in page[:1000]:
-                raise not_a_store(self.account, url=self.url)
-            found += [
-                item for text in re.findall(r"<Upload>(.*?)</Upload>", page, re.DOTALL) if (item := self._item(text))
-            ]
-            if _field(page, "IsTruncated") != "true":
-                break
-            marker = {
-                "key-marker": _field(page, "NextKeyMarker"),
-                "upload-id-marker": _field(page, "NextUploadIdMarker"),
-            }
-        return found
+        query = {"uploads": "", "prefix": self.prefix, "max-uploads": "1000"}
+        again = {"key-marker": "NextKeyMarker", "upload-id-marker": "NextUploadIdMarker"}
+        pages = self._pages("list unfinished uploads", query, "ListMultipartUploadsResult", again, most=_PAGES)
+        texts = (text for page in pages for text in re.findall(r"<Upload>(.*?)</Upload>", page, re.DOTALL))
+        return [item for text in texts if (item := self._item(text))]
 
     def _item(self, text: str) -> Unfinished | None:
         key, handle, started = (_field(text, name) for name in ("Key", "UploadId", "Initiated"))
