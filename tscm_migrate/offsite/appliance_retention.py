@@ -32,8 +32,10 @@ class ApplianceArchive:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the object of `--json`."""
-        told = {"v": 1, "host": self.verdict.copy.host, "archive": self.archive.name, "keep": self.verdict.keep}
-        return {**told, "reasons": list(self.verdict.reasons), "copy": self.copy.id if self.copy else None}
+        return {
+            "v": 1, "host": self.verdict.copy.host, "archive": self.archive.name, "keep": self.verdict.keep,
+            "reasons": list(self.verdict.reasons), "copy": self.copy.id if self.copy else None,
+        }  # fmt: skip
 
 
 def plan(shell: Shell, catalog: Catalog, policy: RetentionPolicy, now: datetime) -> list[ApplianceArchive]:
@@ -51,8 +53,8 @@ def plan(shell: Shell, catalog: Catalog, policy: RetentionPolicy, now: datetime)
     for name, archive in here.items():
         taken, copy = names.when(archive), copies.get(name)
         if taken is not None:
-            told = (copy.tags, copy.manifest.pulled_at, copy.manifest.behind) if copy else ()
-            aged.append(Aged(host, name, taken, copy is not None, *told))
+            pulled = (copy.tags, copy.manifest.pulled_at, copy.manifest.behind) if copy else ()
+            aged.append(Aged(host, name, taken, copy is not None, *pulled))
     found = []
     for verdict in retain(in_order(aged), policy, now):
         copy = copies.get(verdict.copy.id)

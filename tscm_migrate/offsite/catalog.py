@@ -324,17 +324,17 @@ class _Memory:
 
     def known(self, small: Mapping[str, Stat]) -> Iterator[tuple[str, bytes]]:
         """Yield key and bytes of each remembered object that is listed and has not changed."""
-        for key, held in self._lines():
+        for key, row in self._lines():
             if not _below(key, self._prefixes):
                 continue
             is_manifest = "/archives/" in key
             self.manifests += is_manifest
             with suppress(ValueError, TypeError, CopyDamaged):
-                if _same(small.get(key), held):
-                    yield key, base64.b64decode(str(held[3]))
+                if _same(small.get(key), row):
+                    yield key, base64.b64decode(str(row[3]))
                     continue
                 if is_manifest and key not in small:
-                    self.doubtful.add(parse_manifest(base64.b64decode(str(held[3])), key).data)
+                    self.doubtful.add(parse_manifest(base64.b64decode(str(row[3])), key).data)
             self._changed = True
 
     @contextmanager
@@ -353,10 +353,10 @@ class _Memory:
             return
         failed = list[OSError]()
 
-        def write(*held: object) -> None:
+        def write(*row: object) -> None:
             try:
                 if not failed:
-                    part.write(json.dumps(held).encode() + b"\n")
+                    part.write(json.dumps(row).encode() + b"\n")
             except OSError as error:
                 failed.append(error)
 
@@ -365,9 +365,9 @@ class _Memory:
 
         with part:
             write({"cache": _CACHE})
-            for key, held in self._lines():
-                if not _below(key, self._prefixes) or _same(small.get(key), held):
-                    write(*held)
+            for key, row in self._lines():
+                if not _below(key, self._prefixes) or _same(small.get(key), row):
+                    write(*row)
             yield remember
             if not failed:
                 with suppress(OSError):
@@ -382,13 +382,13 @@ class _Memory:
             if not isinstance(head, list) or head != [{"cache": _CACHE}]:
                 return
             for line in file:
-                held = json.loads(line)
-                if isinstance(held, list) and len(held) == 4 and isinstance(held[0], str):
-                    yield held[0], held
+                row = json.loads(line)
+                if isinstance(row, list) and len(row) == 4 and isinstance(row[0], str):
+                    yield row[0], row
 
 
-def _same(entry: Stat | None, held: list[Any]) -> bool:
-    return entry is not None and held[1:3] == [entry.size, entry.modified.isoformat()]
+def _same(entry: Stat | None, row: list[Any]) -> bool:
+    return entry is not None and row[1:3] == [entry.size, entry.modified.isoformat()]
 
 
 def _below(key: str, prefixes: list[str]) -> bool:

@@ -84,8 +84,8 @@ def _unusual(verdicts: list[Verdict], now: datetime) -> Iterator[str]:
 def future(copies: Iterable[Copy], now: datetime) -> list[str]:
     """Return a line for each copy that is dated in the future, or was when it was pulled."""
     ahead = [copy for copy in copies if copy.future or copy.taken_at > now + AHEAD]
-    told = [f"{copy.host}: {copy.id} is dated in the future; it fills no place" for copy in ahead[:_NAMED]]
-    return [*told, f"and {len(ahead) - _NAMED} more"] if len(ahead) > _NAMED else told
+    lines = [f"{copy.host}: {copy.id} is dated in the future; it fills no place" for copy in ahead[:_NAMED]]
+    return [*lines, f"and {len(ahead) - _NAMED} more"] if len(ahead) > _NAMED else lines
 
 
 def check_clock(catalog: Catalog, now: datetime) -> list[str]:

@@ -247,13 +247,13 @@ def _decrypted(store: Store, key: str, size: int, policy: CopyPolicy) -> tuple[H
 
 
 def _check_source(incoming: Incoming, source: Hashed) -> None:
-    told = incoming.finish()
+    on_appliance = incoming.finish()
     if incoming.size and source.size != incoming.size:
         raise CopyDamaged(
             detail=f"{incoming.host}: {incoming.archive}: {source.size} of {incoming.size} bytes came",
             fix="it changed while it was read (is its backup still being written?), or a disk is failing; pull again",
         )
-    if told and told != source.sha256:
+    if on_appliance and on_appliance != source.sha256:
         raise CopyDamaged(
             detail=f"{incoming.host}: {incoming.archive}: the bytes that came are not those that are there",
             fix="pull again; if it happens twice, suspect a disk or memory",
@@ -264,11 +264,11 @@ class _Reporter:
     """Emits the progress, every so many bytes."""
 
     def __init__(self, what: str, total: int, emit: Emit) -> None:
-        self._what, self._total, self._emit, self._said = what, total, emit, 0
+        self._what, self._total, self._emit, self._reported = what, total, emit, 0
 
     def __call__(self, done: int) -> None:
-        if done - self._said >= _REPORT:
-            self._said = done
+        if done - self._reported >= _REPORT:
+            self._reported = done
             self._emit(Progress(self._what, done, max(self._total, done)))
 
 
@@ -314,10 +314,10 @@ def no_more(chunks: Iterable[bytes], size: int, what: str) -> Iterator[bytes]:
 
 def peek(chunks: Iterable[bytes]) -> tuple[Encryption, Iterator[bytes]]:
     """Read the first bytes; return them and all chunks, these included."""
-    source, held, size = iter(chunks), list[bytes](), 0
+    source, read, size = iter(chunks), list[bytes](), 0
     for chunk in source:
-        held.append(chunk)
+        read.append(chunk)
         size += len(chunk)
         if size >= _HEAD:
             break
-    return encryption_of(b"".join(held)), chain(held, source)
+    return encryption_of(b"".join(read)), chain(read, source)

@@ -386,10 +386,10 @@ class Execution:
             CommandTimeout: no status came, and the connection is up.
         """
         channel = self.channel
-        told = channel.status_event.wait(grace)
+        came = channel.status_event.wait(grace)
         if self.out.status is not None:
             return self.out.status
-        if not told:
+        if not came:
             let_go(channel)
             if not channel.get_transport().is_active():
                 raise ConnectionLost(self.host, f"during `{self.display}`")

@@ -164,7 +164,7 @@ class Frame:
 
     def __init__(self, begin: str = "", end: str = "") -> None:
         self._begin, self._end = begin.encode(), end.encode()
-        self._held = b""
+        self._kept_back = b""
         self._lost = False
         self.begun = not begin
         self.status: int | None = None
@@ -178,11 +178,11 @@ class Frame:
         """Return the part of `data`, and of data kept back before, that is the script's output."""
         if self.ended or self._lost:
             return b""
-        data, self._held = self._held + data, b""
+        data, self._kept_back = self._kept_back + data, b""
         if not self.begun:
             _, mark, behind = data.partition(self._begin)
             if not mark:
-                self._held = data[:_LONGEST]
+                self._kept_back = data[:_LONGEST]
                 self._lost = len(data) > _LONGEST
                 return b""
             self.begun, data = True, behind
@@ -192,18 +192,18 @@ class Frame:
         own, mark, behind = data.partition(self._end)
         if not mark:
             kept = _overlap(data, self._end)
-            self._held = data[len(data) - kept :]
+            self._kept_back = data[len(data) - kept :]
             return data[: len(data) - kept]
         if len(behind) < _DIGITS:
-            self._held = data[len(own) :]
+            self._kept_back = data[len(own) :]
         elif behind[:_DIGITS].isdigit():  # bytes: ASCII digits only
             self.status = int(behind[:_DIGITS])
         return own
 
     def rest(self) -> bytes:
         """Return, at the end of the stream, the data kept back: the complete stream if the begin mark never came."""
-        held, self._held = self._held, b""
-        return held
+        kept_back, self._kept_back = self._kept_back, b""
+        return kept_back
 
 
 def _overlap(data: bytes, mark: bytes) -> int:

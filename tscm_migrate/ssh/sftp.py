@@ -297,10 +297,10 @@ def free_at(sftp: paramiko.SFTPClient, folder: str) -> int | None:
         kind, message = ask(CMD_EXTENDED, "statvfs@openssh.com", folder)
     except (OSError, EOFError):
         return None
-    told = message.get_remainder()[:40] if kind == CMD_EXTENDED_REPLY else b""
-    if len(told) < 40:
+    numbers = message.get_remainder()[:40] if kind == CMD_EXTENDED_REPLY else b""
+    if len(numbers) < 40:
         return None
-    _size, fragment, _blocks, _free_blocks, available = struct.unpack(">5Q", told)
+    _size, fragment, _blocks, _free_blocks, available = struct.unpack(">5Q", numbers)
     return int(fragment * available)
 
 

@@ -344,10 +344,10 @@ class Shell:
         if not tty:
             return ()
         try:
-            told = self.run(f"stty -a -F {tty}", check=False, timeout=10.0, display="does it want a key or a line?")
+            printed = self.run(f"stty -a -F {tty}", check=False, timeout=10.0, display="does it want a key or a line?")
         except SshError:  # the dialogue itself reports a lost connection
             return ()
-        return frozenset(told.stdout.replace(";", " ").split())
+        return frozenset(printed.stdout.replace(";", " ").split())
 
     # ------------------------------------------------------------------ streams
 

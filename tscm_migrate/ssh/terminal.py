@@ -128,10 +128,10 @@ class ScreenBuffer:
         self._returned = False
         if self._echo:
             whole = self._echoed + "\n" == self._echo
-            held, self._echo, self._echoed = self._echoed, "", ""
+            typed, self._echo, self._echoed = self._echoed, "", ""
             if whole:
                 return
-            self.line = self._masked(self.line + held)
+            self.line = self._masked(self.line + typed)
         finished.append(self.line)
         self._lines.append(self.line)
         self._size += len(self.line) + 1
