@@ -87,7 +87,7 @@ def test_run_show_names_paused_updates_of_a_killed_run(lab: EmbeddedLab) -> None
     assert "OFFLINE" not in shown
 
 
-def test_resume_without_passphrase_changes_nothing(lab: EmbeddedLab) -> None:
+def test_resume_without_its_secret_changes_nothing(lab: EmbeddedLab) -> None:
     run = killed_run(lab, "transfer")
     before = (folder_of(lab, run) / "journal.jsonl").read_bytes()
     done = tool(lab, "resume", run, "--yes", TSCM_PASSPHRASE="")
