@@ -17,7 +17,10 @@ def number(value: float, unit: str) -> str:
     return f"{value:,.{digits}f} {unit}".strip()
 
 
-def at_least(what: str, against: str, value: float, wanted: float, unit: str = "×", *, detail: str = "") -> Row:
+def at_least(what: str, against: str, value: float, wanted: float | None, unit: str = "×", *, detail: str = "") -> Row:
+    """A figure with its lower limit; None: as `only_shown`."""
+    if wanted is None:
+        return only_shown(what, against, value, unit, detail=detail)
     return row(what, against, f"at least {wanted:g} {unit}".strip(), number(value, unit) + detail, met=value >= wanted)
 
 

@@ -61,10 +61,7 @@ def transfers(found: list[dict[str, Any]]) -> Iterator[Row]:
         for ratio in one["ratios"]:
             what = f"{ratio['what']}, {one['where']}"
             detail = f" ({ratio['speed']:.3g} and {ratio['theirs']:.3g} MB/s)"
-            if ratio["least"] is None:
-                yield only_shown(what, ratio["against"], ratio["ratio"], detail=detail)
-            else:
-                yield at_least(what, ratio["against"], ratio["ratio"], ratio["least"], detail=detail)
+            yield at_least(what, ratio["against"], ratio["ratio"], ratio["least"], detail=detail)
         peak = max(row.get("peak MB", 0) for row in one["rows"].values())
         yield at_most(f"memory of the workstation's process, {one['where']}", "", peak, 120, "MB")
 
@@ -84,11 +81,7 @@ def staging(rounds: list[dict[str, float]]) -> Iterator[Row]:
         theirs, ours = (statistics.median(one[which] for one in rounds) for which in (name, TOOL))
         what, against = "staging: times faster", "an Ansible playbook" + name.removeprefix(ANSIBLE)
         detail = f" ({ours:.1f} and {theirs:.1f} s)"
-        yield (
-            at_least(what, against, ratio, wanted, detail=detail)
-            if wanted
-            else only_shown(what, against, ratio, detail=detail)
-        )
+        yield at_least(what, against, ratio, wanted, detail=detail)
 
 
 def downtime(rounds: list[dict[str, dict[str, float]]]) -> Iterator[Row]:
@@ -119,11 +112,7 @@ def s3(found: dict[str, Any]) -> Iterator[Row]:
     for name, wanted in (("rclone rcat", 0.8), ("rclone copyto", None)):
         ours, theirs = (found["mb_per_s"][who] for who in ("ours", name))
         what, detail = "upload of 1 GiB to an S3 server", f" ({ours:.0f} and {theirs:.0f} MB/s)"
-        yield (
-            at_least(what, f"`{name}`", ours / theirs, wanted, detail=detail)
-            if wanted
-            else only_shown(what, f"`{name}`", ours / theirs, detail=detail)
-        )
+        yield at_least(what, f"`{name}`", ours / theirs, wanted, detail=detail)
     yield only_shown("memory of it", "", found["peak_mb"], "MB")
 
 

@@ -11,12 +11,15 @@ import pytest
 from tests.harness import matrix
 from tests.harness.faults import ENVIRONMENT_FAULTS
 from tests.harness.rig import Rig, differences
+from tests.support.kills import assert_as_before, assert_ends_well
 from tests.support.migrations import needed
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.harness.rig import State
 
 pytestmark = needed(600)
 
@@ -69,25 +72,18 @@ ROLLED_BACK = (
 def test_a_resumed_killed_run_ends_like_an_undisturbed_run(
     used: Rig, base: matrix.Undisturbed, when: str, about: str
 ) -> None:
-    result = matrix.kill_at(used, matrix.Point(event(base, about), when, about), "resume", base)
-    assert result.killed == matrix.KILLED
-    assert not result.wrong, result.text
+    assert_ends_well(used, matrix.Point(event(base, about), when, about), "resume", base)
 
 
 @pytest.mark.parametrize(("when", "about"), ROLLED_BACK)
 def test_a_rolled_back_killed_run_restores_the_earlier_state(
     used: Rig, base: matrix.Undisturbed, when: str, about: str
 ) -> None:
-    result = matrix.kill_at(used, matrix.Point(event(base, about), when, about), "rollback", base)
-    assert result.killed == matrix.KILLED
-    assert not result.wrong, result.text
+    assert_ends_well(used, matrix.Point(event(base, about), when, about), "rollback", base)
 
 
-def assert_undone(rig: Rig, before: dict[str, object], message: object) -> None:
-    now = rig.state().relative_to(before)  # type: ignore[arg-type]
-    then = before.relative_to(before)  # type: ignore[attr-defined]
-    assert not differences(then, {**now, "new archives more": 0}), message
-    assert not rig.leaks()
+def assert_undone(rig: Rig, before: State, message: object) -> None:
+    assert_as_before(rig, before, message)
     assert rig.lab.on("old", "ls /var/lib/tscm-migrate 2>&1").returncode != 0, "the lock is gone with the run"
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.harness import matrix
 from tests.harness.rig import Rig, differences
+from tests.support.kills import assert_as_before, assert_ends_well
 from tests.support.migrations import MIGRATE, all_output, needed, run_of
 from tests.support.person import TaughtAnswer, learn
 from tests.support.terminal import Terminal
@@ -65,9 +66,7 @@ def test_a_run_killed_after_the_rehearsal_was_undone_can_undo_it_again(
 ) -> None:
     """The updates run again by then, and the journal does not have the end of the undo yet."""
     noted = [point for point in points(base) if point.about == "noted rehearsal_before"]
-    result = matrix.kill_at(used, matrix.Point(noted[-1].n, "before", noted[-1].about), verb, base)
-    assert result.killed == matrix.KILLED
-    assert not result.wrong, result.text
+    assert_ends_well(used, matrix.Point(noted[-1].n, "before", noted[-1].about), verb, base)
 
 
 @pytest.mark.parametrize(("where", "verb"), KILLED)
@@ -79,15 +78,11 @@ def test_a_run_killed_in_the_rehearsal_is_resumed_or_rolled_back(
     n = {"first": 0, "last": len(chosen) - 1}.get(where)
     if n is None:
         n = round((where + (0.35 if verb == "resume" else 0.7)) * len(chosen) / 4)
-    result = matrix.kill_at(used, chosen[min(n, len(chosen) - 1)], verb, base)
-    assert result.killed == matrix.KILLED
-    assert not result.wrong, result.text
+    assert_ends_well(used, chosen[min(n, len(chosen) - 1)], verb, base)
 
 
 def assert_unchanged(rig: Rig, before: State, message: str) -> None:
-    now, then = rig.state().relative_to(before), before.relative_to(before)
-    assert not differences(then, {**now, "new archives more": 0}), message
-    assert not rig.leaks()
+    assert_as_before(rig, before, message)
     for name in ("old", "new"):
         assert rig.lab.on(name, "ls /var/lib/tscm-migrate 2>&1").returncode != 0, "no file of the tool is left"
 

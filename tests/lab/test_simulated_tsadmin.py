@@ -152,13 +152,19 @@ def unpack(archive: Path, passphrase: str | None = None) -> tarfile.TarFile:
     return tarfile.open(fileobj=io.BytesIO(data), mode="r:gz")
 
 
-def restore_to_reboot(one: SimulatedAppliance, archive: Path, *, encrypted: bool) -> None:
-    """Run the first phase of a restore: choose the archive, confirm the network settings and the reboot."""
+def begin_restore(one: SimulatedAppliance, archive: Path, *, encrypted: bool) -> Terminal:
+    """Start a restore, choose the archive, and type its passphrase."""
     terminal = one.at_terminal("tsadmin", "restore")
     choose(one, terminal, archive.name)
     if encrypted:
         terminal.wait_for(one.prompt("passphrase"))
         terminal.type(PASSPHRASE)
+    return terminal
+
+
+def restore_to_reboot(one: SimulatedAppliance, archive: Path, *, encrypted: bool) -> None:
+    """Run the first phase of a restore: choose the archive, confirm the network settings and the reboot."""
+    terminal = begin_restore(one, archive, encrypted=encrypted)
     terminal.wait_for(one.prompt("network"))
     terminal.type(one.word(yes=True))
     terminal.wait_for(one.prompt("reboot"))
@@ -180,11 +186,7 @@ def choose(one: SimulatedAppliance, terminal: Terminal, name: str, *, warned: bo
 
 def restore_rest(one: SimulatedAppliance, archive: Path, *, encrypted: bool, ssh: bool, cron: bool) -> int:
     """Run the second phase of a restore, and return the exit status."""
-    terminal = one.at_terminal("tsadmin", "restore")
-    choose(one, terminal, archive.name)
-    if encrypted:
-        terminal.wait_for(one.prompt("passphrase"))
-        terminal.type(PASSPHRASE)
+    terminal = begin_restore(one, archive, encrypted=encrypted)
     terminal.wait_for(one.prompt("ssh"))
     terminal.type(one.word(yes=ssh))
     terminal.wait_for(one.prompt("cron"))

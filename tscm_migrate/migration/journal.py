@@ -73,6 +73,12 @@ class RunRecord:
     ended: str = ""
 
     @property
+    def inventory(self) -> Path | None:
+        """The inventory file with which the run was started; None if it had none, or the file no longer exists."""
+        path = Path(str(self.notes.get("inventory") or "."))
+        return path if path.is_file() else None
+
+    @property
     def state(self) -> str:
         """Its outcome, or "unfinished", or "nothing begun".
 

@@ -6,7 +6,6 @@ import contextlib
 import os
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
@@ -24,6 +23,7 @@ from tscm_migrate.options import MigrateOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tscm_migrate.model import Secret
     from tscm_migrate.secrets import Secrets
@@ -71,8 +71,7 @@ def inventory_of(asked: str | None, *, verb: str) -> Path | None:
         As `select_run`.
     """
     record, _ = journal.read(select_run(asked, verb=verb))
-    path = Path(str(record.notes.get("inventory") or "."))
-    return path if path.is_file() else None
+    return record.inventory
 
 
 @contextlib.contextmanager

@@ -169,8 +169,7 @@ def adopt(_context: Any, run: str | None = None, yes: bool = False, inventory: s
 
 
 def _site(record: RunRecord, inventory: str | None) -> Inventory:
-    begun_with = Path(str(record.notes.get("inventory") or "."))
-    return site_of(inventory or (begun_with if begun_with.is_file() else None))
+    return site_of(inventory or record.inventory)
 
 
 _RUN_OR_HOST = ("RUN", "ID of the run (default: the newest).")
