@@ -32,13 +32,17 @@ class Row:
     options: tuple[str, ...] = ()
     names: tuple[str, ...] = USUAL
     already: str = ""  # a device that tscm-new has before the migration
+    delay: float = 0.0  # seconds between the command that restarts tscm-new and its effect
 
 
 ROWS = {
-    "yn-walk": Row({"style": "yn", "walk": "yes", "reboot": "asks", "forgets_file": "yes", "heading": "Firewall"}),
+    "yn-walk": Row(  # its restore takes longer than the proof that tscm-old is offline is valid, and ends before the restart
+        {"style": "yn", "walk": "yes", "reboot": "asks", "forgets_file": "yes", "heading": "Firewall", "applying": "4"},
+        delay=1.0,
+    ),
     "yn-late": Row(
-        {"style": "yn", "reboot": "tells", "warn": "late", "list": "none", "devices": WITH_BIND},
-        ("--no-encrypt", "--restore-cron"), ("edge-asa", "dc-pan", "ns1"), "dc-pan",
+        {"style": "yn", "reboot": "unasked", "applying": "4", "warn": "late", "list": "none", "devices": WITH_BIND},
+        ("--no-encrypt", "--restore-cron"), ("edge-asa", "dc-pan", "ns1"), "dc-pan", delay=1.0,
     ),
     "yn-line": Row(
         {"style": "yn", "reboot": "asks", "warn": "first", "warnstyle": "line", "each": "yes"},
@@ -70,7 +74,7 @@ def update_log(lab: NamespaceLab) -> str:
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
 def test_an_appliance_like_the_vendors_migrates_unattended(make_lab: MakeLab, row: Row) -> None:
-    lab = make_lab()
+    lab = make_lab(shutdown_delay=row.delay)
     install_program(lab, "vendor", **row.settings)
     etc, keys = etc_of(lab, "old"), {name: keys_of(lab, name) for name in ("old", "new")}
     cron = lab.on("old", "cat /etc/cron.d/multidevice-core").stdout

@@ -61,25 +61,30 @@ def _tell(appliance: Appliance, command: str) -> None:
             raise CommandFailed(appliance.name, "", command, result.status, result.stderr or result.stdout)
 
 
-def reboot(appliance: Appliance, *, was: str, soon: bool) -> str:
-    """Make sure that the appliance restarts.
+def restarts_by_itself(appliance: Appliance, *, was: str) -> bool:
+    """Wait up to 30 seconds for a restart that the appliance has announced; return whether it has begun.
 
     Args:
         appliance: which.
-        was: its boot identity before; another one means that it has restarted already.
-        soon: it has announced a restart; it gets some seconds before the command is sent.
-
-    Returns:
-        "by itself" or "by our command".
+        was: its boot identity before.
     """
-    deadline = time.monotonic() + (_GOES_DOWN if soon else 0.0)
+    deadline = time.monotonic() + _GOES_DOWN
     while time.monotonic() < deadline:
         try:
             if boot_of(appliance.shell) != was:
-                return "by itself"
+                return True
         except SshError:
-            return "by itself"
+            return True
         time.sleep(0.5)
+    return False
+
+
+def reboot(appliance: Appliance) -> str:
+    """Send the command that restarts the appliance.
+
+    Returns:
+        "by our command", or "by itself" if it is already restarting.
+    """
     try:
         _tell(appliance, appliance.host.commands.reboot)
     except (ConnectionLost, Unreachable):

@@ -147,7 +147,7 @@ def restore_new(m: Migration, undo: dict[str, Any]) -> None:
 
 def _restart_at_home(m: Migration) -> None:
     was = network.boot_of(m.new.shell)
-    network.reboot(m.new, was=was, soon=False)
+    network.reboot(m.new)
     back = network.wait_for(
         m.dial, places=(original_place(m),), expect=m.keys_of("new", "old"), old_boot=was,
         timeout=m.policy.reboot_timeout, emit=m.emit,

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.appliance import archives, device_discovery, facts, lockfile, network, prepared_network
 from tscm_migrate.archive import network_config
-from tscm_migrate.errors import MigrateError, NotReachableAgain, RestoreFailed, UnknownPrompt
+from tscm_migrate.errors import (
+    ConnectionLost,
+    MigrateError,
+    NotReachableAgain,
+    RestoreFailed,
+    UnknownPrompt,
+    Unreachable,
+)
 from tscm_migrate.events import Message
 from tscm_migrate.migration import host_keys, leftovers, saved_settings, undo_cutover
 from tscm_migrate.migration.context import Action, Actions, Migration, Operator
@@ -214,11 +221,29 @@ class Reboot(Step):
         yield Action(m.new.name, f"reboot (`{m.new.host.commands.reboot}`)", lambda: self._reboot(m))
 
     def _reboot(self, m: Migration) -> None:
-        offline.still_away(m)
-        soon = "reboot" in m.get_note("first_pass", {}).get("answered", []) or m.get_note("reboot_told") is not None
+        if self._restarts_by_itself(m):
+            m.new.close()
+            m.set_note("rebooted", "by itself")
+            return
         m.set_note("reboot_told", time.time())
-        how = network.reboot(m.new, was=m.get_note("boot_before", m.new_facts.boot), soon=soon)
-        m.set_note("rebooted", how)
+        m.set_note("rebooted", network.reboot(m.new))
+
+    def _restarts_by_itself(self, m: Migration) -> bool:
+        """Return whether the restore has restarted it; if not, check that the old address is still free.
+
+        First the announced restart: the connection might be lost in the middle of that check.
+        """
+        was = m.get_note("boot_before", m.new_facts.boot)
+        announced = "reboot" in m.get_note("first_pass", {}).get("answered", [])
+        if (announced or m.get_note("reboot_told") is not None) and network.restarts_by_itself(m.new, was=was):
+            return True
+        try:
+            offline.still_away(m)
+        except (ConnectionLost, Unreachable):
+            if network.restarts_by_itself(m.new, was=was):
+                return True
+            raise
+        return False
 
 
 class ComeBack(Step):

@@ -49,7 +49,7 @@ class UpdatePackages(Step):
         was = network.boot_of(appliance.shell)
         if packages.upgrade(appliance, manager).reboot_wanted:
             m.emit(Message(f"{appliance.name} has to restart"))
-            network.reboot(appliance, was=was, soon=False)
+            network.reboot(appliance)
             keys = m.keys_of("old" if appliance is m.old else "new")
             back = network.wait_for(
                 m.dial, places=(appliance.host,), expect=keys, old_boot=was, timeout=m.policy.reboot_timeout,
