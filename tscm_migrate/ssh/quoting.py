@@ -21,6 +21,14 @@ def _nonce() -> str:
     return secrets.token_hex(8)
 
 
+def _long_nonce() -> str:
+    """Return a nonce for a word that is searched for in much data.
+
+    bytes.find skips as many bytes as the word has: 1 GiB takes 0.05 s of processor time instead of 0.2.
+    """
+    return secrets.token_hex(40)
+
+
 @dataclass(frozen=True)
 class SudoMarks:
     """Two unguessable words: sudo's prompt, and the script's first output when sudo has started it.
@@ -59,7 +67,7 @@ class Marks:
     """The marks before and after a script's output; the exit status follows the end mark in three digits."""
 
     begin: Mark = field(default_factory=lambda: Mark("out"))
-    end: Mark = field(default_factory=lambda: Mark("end"))
+    end: Mark = field(default_factory=lambda: Mark("end", _long_nonce()))
 
     def closing(self) -> str:
         """Return sh source that follows the script."""
