@@ -27,7 +27,7 @@ from datetime import datetime
 from pathlib import Path
 
 from tests.harness.namespaces import NamespaceLab
-from tscm_migrate.demo.profile import Device, new_profile, old_profile
+from tests.harness.profile import Device, new_profile, old_profile
 
 PASSPHRASE = "benchmark"
 LATE = 50.0  # second of a minute after which no round starts

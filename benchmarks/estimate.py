@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.harness.namespaces import NamespaceLab
-from tscm_migrate.demo.profile import Device, new_profile, old_profile
+from tests.harness.profile import Device, new_profile, old_profile
 
 WANTED = 0.3  # the largest error, as a part of the actual downtime
 PAIR = ("--from", "tscm-old", "--to", "tscm-new")

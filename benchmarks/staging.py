@@ -21,7 +21,7 @@ from pathlib import Path
 
 from benchmarks.downtime import PASSPHRASE, by_tool
 from tests.harness.namespaces import NamespaceLab
-from tscm_migrate.demo.profile import new_profile, old_profile
+from tests.harness.profile import new_profile, old_profile
 
 PLAYBOOK = Path(__file__).with_suffix(".yml")
 TOOL, ANSIBLE, PIPELINED = NAMES = ("the tool", "Ansible", "Ansible, pipelining")

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.harness import embedded
+from tests.harness.profile import new_profile, old_profile
 from tests.support.migrations import PAIR, all_output
 from tests.support.unprivileged import UNPRIVILEGED, WHY_NOT
-from tscm_migrate.demo import embedded
 from tscm_migrate.demo.base import tool_command
-from tscm_migrate.demo.profile import new_profile, old_profile
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tscm_migrate.demo.embedded import EmbeddedLab
+    from tests.harness.embedded import EmbeddedLab
 
 pytestmark = [
     pytest.mark.slow,

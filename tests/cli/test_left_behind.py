@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.harness import embedded
+from tests.harness.profile import new_profile, old_profile
 from tests.support.migrations import PAIR, run_of
-from tscm_migrate.demo import embedded
 from tscm_migrate.demo.base import tool_command
-from tscm_migrate.demo.profile import new_profile, old_profile
 from tscm_migrate.migration.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tscm_migrate.demo.embedded import EmbeddedLab
+    from tests.harness.embedded import EmbeddedLab
 
 pytestmark = [
     pytest.mark.slow,

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.harness import embedded
+from tests.harness.profile import new_profile, old_profile
 from tests.support import snapshots
-from tscm_migrate.demo import embedded
 from tscm_migrate.demo.base import tool_command
-from tscm_migrate.demo.profile import new_profile, old_profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from tests.harness.embedded import EmbeddedLab
     from tscm_migrate.demo.base import Name
-    from tscm_migrate.demo.embedded import EmbeddedLab
 
 pytestmark = [
     pytest.mark.slow,

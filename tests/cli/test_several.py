@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tscm_migrate.demo.embedded import EmbeddedLab, available
-from tscm_migrate.demo.profile import new_profile, old_profile
+from tests.harness.embedded import EmbeddedLab, available
+from tests.harness.profile import new_profile, old_profile
 
 if TYPE_CHECKING:
     import subprocess

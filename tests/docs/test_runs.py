@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.harness import embedded
+from tests.harness.profile import new_profile, old_profile
 from tests.support.pages import ROOT, Block, blocks, lab_of, pages
 from tests.support.terminal import Terminal
-from tscm_migrate.demo import embedded
-from tscm_migrate.demo.profile import new_profile, old_profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> int:
     if sys.platform.startswith("linux") and os.geteuid() != 0:
         os.execvp("sudo", ["sudo", "-n", "-E", sys.executable, "-m", "tests.harness", *arguments])  # noqa: S606
     from tests.harness.namespaces import NamespaceLab, available
-    from tscm_migrate.demo.profile import new_profile, old_profile
+    from tests.harness.profile import new_profile, old_profile
 
     if reason := available():
         sys.stderr.write(f"no namespace lab: {reason}\n")

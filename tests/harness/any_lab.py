@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from tests.harness.profile import Profile
     from tscm_migrate.demo.base import Collision, Name
     from tscm_migrate.demo.guest import Guest
-    from tscm_migrate.demo.profile import Profile
 
 
 @runtime_checkable

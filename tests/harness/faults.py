@@ -114,7 +114,7 @@ ENVIRONMENT_FAULTS: dict[str, EnvironmentFault] = {
     ),
 }  # fmt: skip
 
-# Faults of tsadmin and of the machine: the appliance, and names and values of `profile.FAULTS`.
+# Faults of tsadmin and of the machine: the appliance, and names and values of `tests.harness.profile.FAULTS`.
 TSADMIN_FAULTS: tuple[tuple[str, str, object], ...] = (
     ("old", "lies_exit0_without_archive", True),
     ("old", "lies_exit1_with_archive", True),

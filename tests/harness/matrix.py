@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 from tests.harness.lab_pool import LabFailed, LabPool
 from tests.harness.namespaces import NamespaceLab
+from tests.harness.profile import new_profile, old_profile
 from tests.harness.rig import Rig, differences
-from tscm_migrate.demo.profile import new_profile, old_profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

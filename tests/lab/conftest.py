@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from tscm_migrate.demo.profile import new_profile, old_profile
+from tests.harness.profile import new_profile, old_profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from tests.harness.namespaces.switch import Switch
+from tests.harness.profile import Device
 from tests.support.migrations import MIGRATE, all_output, needed, run_of
-from tscm_migrate.demo.profile import Device
 from tscm_migrate.inventory.read import load
 
 if TYPE_CHECKING:

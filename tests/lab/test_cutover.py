@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.harness.namespaces.lab import MACS
+from tests.harness.profile import Device
 from tests.support.migrations import MIGRATE, all_output, needed, run_of
-from tscm_migrate.demo.profile import Device
 
 if TYPE_CHECKING:
     import subprocess

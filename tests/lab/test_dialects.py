@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.harness.embedded import EmbeddedLab
+from tests.harness.embedded import available as embedded_available
+from tests.harness.profile import new_profile, old_profile
 from tests.support.migrations import MIGRATE, all_output, device_files, keys_of, needed
-from tscm_migrate.demo.embedded import EmbeddedLab
-from tscm_migrate.demo.embedded import available as embedded_available
-from tscm_migrate.demo.profile import new_profile, old_profile
 
 if TYPE_CHECKING:
     from pathlib import Path

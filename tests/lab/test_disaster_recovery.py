@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.harness.namespaces.lab import NamespaceLab
+from tests.harness.profile import new_profile, old_profile
 from tests.harness.rig import PASSPHRASE, Rig, ToolRun
 from tests.support.migrations import all_output, needed, run_of
-from tscm_migrate.demo.profile import new_profile, old_profile
 
 if TYPE_CHECKING:
     import subprocess

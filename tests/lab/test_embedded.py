@@ -11,10 +11,11 @@ import paramiko
 import pytest
 
 from tests.harness.any_lab import Lab
-from tscm_migrate.demo.embedded import EmbeddedLab, available, confine
+from tests.harness.embedded import EmbeddedLab, available
+from tests.harness.profile import new_profile, old_profile
+from tscm_migrate.demo.embedded import confine
 from tscm_migrate.demo.embedded.machine import is_due
 from tscm_migrate.demo.embedded.shims.proc import pids
-from tscm_migrate.demo.profile import new_profile, old_profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -268,7 +269,7 @@ def test_a_reboot_applies_the_saved_address_and_a_new_boot_id(lab: EmbeddedLab) 
     assert lab.addresses() == {"old": None, "new": NEW}
     client = Client(lab, NEW)
     client.run("sh -c 'nohup sleep 4712 >/dev/null 2>&1 &'")
-    lab.guest("new").path("interfaces").write_text(net_text(Net("eth0", dhcp=False, address=OLD)))
+    lab.guest("new").path("interfaces").write_text(net_text(Net("eth0", OLD)))
     assert client.run("sudo -n shutdown -r now")[0] == 0
     until(lambda: lab.addresses()["new"] == OLD)
     until(lambda: not client.ssh.get_transport().is_active())
@@ -285,7 +286,7 @@ def test_a_reboot_applies_the_saved_address_and_a_new_boot_id(lab: EmbeddedLab) 
 def test_a_second_appliance_at_an_address_is_refused_and_recorded(lab: EmbeddedLab) -> None:
     from tscm_migrate.demo.guest import Net, net_text
 
-    lab.guest("new").path("interfaces").write_text(net_text(Net("eth0", dhcp=False, address=OLD)))
+    lab.guest("new").path("interfaces").write_text(net_text(Net("eth0", OLD)))
     client = Client(lab, NEW)
     client.run("sudo -n reboot")
     until(lab.collisions)

@@ -217,7 +217,7 @@ def test_a_wrong_host_key_stops_with_both_fingerprints(make_lab: MakeLab) -> Non
 
 
 def test_devices_on_the_new_appliance_are_only_a_warning(make_lab: MakeLab) -> None:
-    from tscm_migrate.demo.profile import Device
+    from tests.harness.profile import Device
 
     lab = make_lab({}, {"devices": (Device("edge-asa"), Device("left-over"))})
     result = migrate(lab)

@@ -13,8 +13,8 @@ import pytest
 
 from tests.harness.namespaces import NamespaceLab, available
 from tests.harness.namespaces.controller import LabError
+from tests.harness.profile import new_profile, old_profile
 from tests.support.timeouts import growing_timeouts
-from tscm_migrate.demo.profile import new_profile, old_profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -235,7 +235,7 @@ def test_a_closed_lab_leaves_no_process_mount_or_network(make: Callable[..., Nam
 MAKE_ONE = """
 import pathlib, subprocess, sys
 from tests.harness.namespaces import NamespaceLab
-from tscm_migrate.demo.profile import new_profile, old_profile
+from tests.harness.profile import new_profile, old_profile
 lab = NamespaceLab(pathlib.Path(sys.argv[1]), old_profile(), new_profile())
 keeper = lab.controller.process
 if len(sys.argv) > 2:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.harness.embedded import EmbeddedLab, available
+from tests.harness.profile import new_profile, old_profile
 from tests.support.migrations import all_output
-from tscm_migrate.demo.embedded import EmbeddedLab, available
-from tscm_migrate.demo.profile import new_profile, old_profile
 from tscm_migrate.migration.journal import Journal
 from tscm_migrate.ssh import known_hosts
 

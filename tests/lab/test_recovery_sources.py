@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.contract.conftest import seaweed  # noqa: F401 - a fixture
+from tests.harness.embedded import EmbeddedLab, available
+from tests.harness.profile import new_profile, old_profile
 from tests.support import servers
 from tests.support.gpg import keyring, make_key
-from tscm_migrate.demo.embedded import EmbeddedLab, available
-from tscm_migrate.demo.profile import new_profile, old_profile
 from tscm_migrate.offsite.stores.factory import open_store
 
 if TYPE_CHECKING:

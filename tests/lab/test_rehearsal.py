@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.harness import matrix
+from tests.harness.profile import Device
 from tests.harness.rig import Rig, differences
 from tests.support.kills import assert_as_before, assert_ends_well
 from tests.support.migrations import MIGRATE, all_output, needed, run_of
 from tests.support.person import TaughtAnswer, learn
 from tests.support.terminal import Terminal
-from tscm_migrate.demo.profile import Device
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -200,12 +200,12 @@ def test_a_skipped_rehearsal_is_in_output_and_report(make_lab: MakeLab, tmp_path
 def test_a_question_after_saved_network_settings_needs_no_answer(make_lab: MakeLab, *, saves: bool) -> None:
     """A rehearsal does not reach this question: it follows the answer to the network question."""
     lab = make_lab()
-    inside = lab.root_of("new") / "usr/local/lib/tscm-lab/tscm_guest"
+    inside = lab.root_of("new") / "usr/local/lib/tscm-lab/tscm_migrate/demo/guest/inside"
     program = inside / "restore.py"
     text = program.read_text()
     before, after = (
-        "            network.apply(machine, net, self.own)\n",
-        '            ask.yes(machine, "Shall the moon be full")\n',
+        "        self.save_network(saved)\n",
+        '        machine.ask_yes("Shall the moon be full")\n',
     )
     assert text.count(before) == 1
     program.write_text(text.replace(before, before + after if saves else after + before))

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.harness.embedded import EmbeddedLab, available
+from tests.harness.profile import new_profile, old_profile
 from tests.support.migrations import all_output
 from tscm_migrate.appliance import lockfile
-from tscm_migrate.demo.embedded import EmbeddedLab, available
-from tscm_migrate.demo.profile import new_profile, old_profile
 from tscm_migrate.inventory.read import load
 
 if TYPE_CHECKING:

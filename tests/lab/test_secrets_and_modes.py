@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.harness.embedded import EmbeddedLab, available
+from tests.harness.profile import new_profile, old_profile
 from tests.support.migrations import PAIR, all_output
 from tscm_migrate.demo.base import tool_command
-from tscm_migrate.demo.embedded import EmbeddedLab, available
-from tscm_migrate.demo.profile import new_profile, old_profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.harness.guest.wording import QUESTIONS
+from tests.harness.guest.wording import WORDINGS as TEXTS
+from tests.harness.profile import WORDINGS, Device, Profile, new_profile, old_profile
 from tests.support.terminal import Terminal
 from tscm_migrate.demo import guest as guests
-from tscm_migrate.demo.guest.inside.wording import WORDINGS as TEXTS
-from tscm_migrate.demo.profile import WORDINGS, Device, Profile, new_profile, old_profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,9 +36,7 @@ class SimulatedAppliance:
     def __init__(self, folder: Path, profile: Profile) -> None:
         self.profile = profile
         self.root = folder / "root"
-        self.guest = guests.install(
-            self.root, profile, inside=str(self.root), lib=str(folder / "lib"), privileged=False
-        )
+        self.guest = guests.install(self.root, profile, inside=str(self.root), lib=str(folder / "lib"))
         self.tools = folder / "tools"
         self.tools.mkdir()
         self.rebooted = folder / "rebooted"
@@ -73,8 +72,6 @@ class SimulatedAppliance:
     def prompt(self, question: str) -> str:
         """Return the text in this wording that distinguishes the prompt from others."""
         wording = TEXTS[self.profile.wording]
-        from tscm_migrate.demo.guest.inside.wording import QUESTIONS
-
         if wording.term_prompt and question == "choose":
             return "\n> ("
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tscm_migrate.demo.guest.inside import term_prompt
+from tests.harness.guest import term_prompt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.harness import embedded
+from tests.harness.profile import new_profile, old_profile
 from tests.support.incoming import Given, encrypted, name_of
-from tscm_migrate.demo import embedded
-from tscm_migrate.demo.profile import new_profile, old_profile
 from tscm_migrate.inventory.read import load
 from tscm_migrate.offsite import catalog
 from tscm_migrate.offsite.stores.local import LocalStore

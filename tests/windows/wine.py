@@ -155,11 +155,11 @@ def _packages(site: Path) -> None:
 def run(folder: Path, shares: Sequence[tuple[str, ...]], options: list[str]) -> int:
     """Run the shares in parallel, each in its own Python, with two rehearsal appliances; return the highest status."""
     from tscm_migrate.demo.embedded import EmbeddedLab
-    from tscm_migrate.demo.profile import new_profile, old_profile
+    from tscm_migrate.demo.profile import NEW, OLD, Profile
 
     with (
         tempfile.TemporaryDirectory(prefix="tscm-wine-") as temporary,
-        EmbeddedLab(Path(temporary) / "lab", old_profile(), new_profile()) as lab,
+        EmbeddedLab(Path(temporary) / "lab", Profile(**OLD), Profile(**NEW)) as lab,
     ):
         env = {**environment(folder), LAB: windows(lab.folder), "PYTHONPYCACHEPREFIX": windows(folder / "compiled")}
         with ThreadPoolExecutor(len(shares)) as pool:

@@ -44,7 +44,7 @@ def demo(_context: Any, interactive: bool = False, keep: bool = False) -> int:
     if importlib.util.find_spec("asyncssh") is None:
         raise UsageError("the simulated appliances need asyncssh", "pip install 'tscm-migrate[lab]'")
     from tscm_migrate.demo import embedded, playground
-    from tscm_migrate.demo.profile import new_profile, old_profile
+    from tscm_migrate.demo.profile import NEW, OLD, Profile
 
     reason = embedded.available()
     if reason:
@@ -52,7 +52,7 @@ def demo(_context: Any, interactive: bool = False, keep: bool = False) -> int:
     folder = Path(tempfile.mkdtemp(prefix="tscm-demo-"))
     began = time.monotonic()
     phrase = secrets.token_urlsafe(12)
-    with embedded.EmbeddedLab(folder, old_profile(), new_profile()) as lab:
+    with embedded.EmbeddedLab(folder, Profile(**OLD), Profile(**NEW)) as lab:
         _say(f"two appliances are up after {duration_text(time.monotonic() - began)}, in {folder}")
         if interactive:
             as_it_is(playground.INTRODUCTION)

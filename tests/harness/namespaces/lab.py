@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.harness.any_lab import Lab
+    from tests.harness.profile import Profile
     from tscm_migrate.demo.guest import Guest
-    from tscm_migrate.demo.profile import Profile
 
 WORKSTATION, WATCHER = "10.1.1.10", "10.1.1.99"
 MACS = {"old": "02:00:0a:01:01:2b", "new": "02:00:0a:01:01:32"}

@@ -12,7 +12,7 @@ from tests.harness.namespaces.controller import PYTHON, LabError
 from tscm_migrate.demo import guest
 
 if TYPE_CHECKING:
-    from tscm_migrate.demo.profile import Profile
+    from tests.harness.profile import Profile
 
 EMPTY = {
     **dict.fromkeys((f"etc/cron.{part}" for part in ("d", "hourly", "daily", "weekly", "monthly")), 0o755),
@@ -22,6 +22,7 @@ EMPTY = {
 }
 """Folders of this machine's root that are empty on an appliance, with their modes."""
 
+LIB = "/usr/local/lib/tscm-lab"
 USER, UID = "threatstop", 1500
 HOME = "/home/threatstop"
 KEY_TYPES = ("ed25519", "ecdsa", "rsa")
@@ -108,7 +109,7 @@ def account(root: Path, profile: Profile, client_key: str) -> None:
     put(root, f"{HOME}/.ssh/authorized_keys", client_key, 0o600, UID)
     put(root, f"{HOME}/.profile", 'PATH="/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"\n', 0o644, UID)
     put(root, "etc/sudoers", SUDOERS, 0o440)
-    put(root, "etc/sudoers.d/threatstop", sudoers(profile, guest.LIB, USER), 0o440)
+    put(root, "etc/sudoers.d/threatstop", sudoers(profile, LIB, USER), 0o440)
 
 
 def uninstall(root: Path, names: tuple[str, ...]) -> None:
@@ -140,7 +141,15 @@ def provision(root: Path, profile: Profile, client_key: str, host_keys: Path) ->
         put(root, name, POWER.read_text(), 0o755)
     uninstall(root, profile.missing)
     account(root, profile, client_key)
-    return guest.install(root, profile, python=PYTHON, owner=(UID, UID))
+    config = {"privileged": True, "owner": [UID, UID], "as_root": f"{LIB}/as-root"}
+    made = guest.install(root, profile, inside="/", lib=LIB, python=PYTHON, config=config)
+    helper = made.host(f"{LIB}/as-root")
+    helper.write_text(f'#!/bin/sh\nexec {made.call} "$@"\n')
+    helper.chmod(0o755)
+    for top in (*(made.path(name) for name in ("backup", "etc", "log", "home")), made.host(f"{LIB}/var")):
+        for path in (top, *top.rglob("*")):
+            os.chown(path, UID, UID, follow_symlinks=False)
+    return made
 
 
 _RSA: dict[str, tuple[str, str]] = {}  # appliance → its keys: making an RSA key takes longer than the rest of a host

@@ -16,7 +16,7 @@ from tscm_migrate.demo.base import INVENTORY_NAMES, tool_command, tool_env
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tscm_migrate.demo.profile import Profile
+    from tests.harness.profile import Profile
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 

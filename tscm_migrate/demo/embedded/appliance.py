@@ -54,11 +54,9 @@ class EmbeddedAppliance:
 
     async def boot(self) -> None:
         """Switch it on: with the saved address, a new boot id, and the host keys on its disk."""
-        guest = self.machine.guest
-        faults = guest.config()["profile"]["faults"]
-        saved = guest.saved_net()
-        if saved is not None and not faults.get("reboot_keeps_address"):
-            self.address = self.machine.profile.address if saved.dhcp else saved.address
+        saved = self.machine.guest.saved_net()
+        if saved is not None and saved.address:
+            self.address = saved.address
         self.machine.new_boot_id()
         self.on = self.up = True
         self._warned = None
@@ -106,30 +104,10 @@ class EmbeddedAppliance:
         await self.wire.settle()
 
     async def reboot(self) -> None:
-        """Halt and boot, with the faults of the profile."""
-        faults = self.machine.guest.config()["profile"]["faults"]
+        """Halt and boot."""
         await self.halt()
-        await asyncio.sleep(float(faults.get("reboot_seconds", self.machine.profile.boot_seconds)))
-        if faults.get("reboot_never"):
-            return
-        if mute := faults.get("reboot_mute_seconds"):
-            await self._be_mute(float(mute))
+        await asyncio.sleep(self.machine.profile.boot_seconds)
         await self.boot()
-
-    async def _be_mute(self, seconds: float) -> None:
-        """Accept connections and send nothing."""
-        saved = self.machine.guest.saved_net()
-        address = saved.address if saved is not None and not saved.dhcp else self.address
-        held = []
-
-        async def silent(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            held.append(writer)
-
-        mute = await asyncio.start_server(silent, address, self.wire.port, reuse_address=True)
-        await asyncio.sleep(seconds)
-        mute.close()
-        for writer in held:
-            writer.transport.abort()
 
     async def link(self, *, up: bool) -> None:
         """Set the interface up or down; processes continue."""

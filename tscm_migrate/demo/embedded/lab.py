@@ -6,23 +6,21 @@ import asyncio
 import json
 import shutil
 import socket
-import subprocess
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from tscm_migrate.demo.base import INVENTORY_NAMES, Collision, Name, free_port, tool_command, tool_env
+from tscm_migrate.demo.base import INVENTORY_NAMES, Name, free_port, tool_env
 from tscm_migrate.demo.embedded.appliance import EmbeddedAppliance, Wire
 from tscm_migrate.demo.embedded.machine import EmbeddedMachine, due_commands
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
-    from tscm_migrate.demo.guest import Guest
     from tscm_migrate.demo.profile import Profile
 
 
@@ -49,6 +47,8 @@ class EmbeddedLab:
         old: the old appliance; its network is replaced by the lab's.
         new: the new appliance, likewise.
     """
+
+    machine_class: ClassVar[type[EmbeddedMachine]] = EmbeddedMachine
 
     def __init__(self, folder: Path, old: Profile, new: Profile) -> None:
         self.folder = folder.resolve()
@@ -86,7 +86,7 @@ class EmbeddedLab:
     def _start(self) -> None:
         control = self.control
         for name, profile in self._profiles.items():
-            machine = EmbeddedMachine(self.folder, name, profile, control)
+            machine = self.machine_class(self.folder, name, profile, control)
             self._machines[name] = machine
             self._appliances[name] = EmbeddedAppliance(machine, self._wire)
         self._wire.appliances = list(self._appliances.values())
@@ -98,8 +98,8 @@ class EmbeddedLab:
     def close(self) -> None:
         """End all processes and listeners."""
         if self._thread.is_alive():
-            for name in self._appliances:
-                self.power_off(name)
+            for appliance in self._appliances.values():
+                self._call(appliance.halt())
             self._call(self._shut())
             self._call(self._end_sessions())
             self._loop.call_soon_threadsafe(self._loop.stop)
@@ -205,79 +205,6 @@ class EmbeddedLab:
     def env(self) -> dict[str, str]:
         """The tool's environment."""
         return tool_env(self.folder, self.inventory)
-
-    def run_tool(
-        self, *args: str, env: Mapping[str, str] | None = None, stdin: str | None = None, timeout: float = 120
-    ) -> subprocess.CompletedProcess[str]:
-        """Run the tool to its end."""
-        given: dict[str, Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
-        return subprocess.run(
-            tool_command(*args),
-            env={**self.env(), **(env or {})},
-            cwd=self.folder / "workstation",
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=timeout,
-            **given,
-        )
-
-    def spawn_tool(self, *args: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-        """Start the tool."""
-        return subprocess.Popen(
-            tool_command(*args),
-            env={**self.env(), **(env or {})},
-            cwd=self.folder / "workstation",
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def on(self, name: Name, script: str, *, root: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a script on an appliance, without ssh."""
-        return self._machines[name].run(script, root=root)
-
-    def guest(self, name: Name) -> Guest:
-        """Return the simulated appliance."""
-        return self._machines[name].guest
-
-    def profile(self, name: Name) -> Profile:
-        """Return the profile, with the lab's network."""
-        return self._profiles[name]
-
-    def root_of(self, name: Name) -> Path:
-        """Return the root folder."""
-        return self._machines[name].root
-
-    def journal(self, name: Name) -> list[dict[str, Any]]:
-        """Return what its programs did."""
-        return self.guest(name).journal()
-
-    def power_on(self, name: Name) -> None:
-        """Boot."""
-        if not self._appliances[name].on:
-            self._call(self._appliances[name].boot())
-
-    def power_off(self, name: Name) -> None:
-        """Cut the power."""
-        self._call(self._appliances[name].halt())
-
-    def is_on(self, name: Name) -> bool:
-        """Return whether it has power."""
-        return self._appliances[name].on
-
-    def boot_id(self, name: Name) -> str:
-        """Return its boot id."""
-        return self._machines[name].boot_id_file.read_text().strip()
-
-    def addresses(self) -> dict[str, str | None]:
-        """Return which address each appliance has."""
-        return {name: one.address if one.listening else None for name, one in self._appliances.items()}
-
-    def collisions(self) -> list[Collision]:
-        """Return all cases in which two appliances wanted the same address."""
-        return list(self._wire.collisions)
 
 
 _PATHS = {

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import compileall
-import hashlib
 import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,11 +14,10 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tscm_migrate.demo import guest as guests
-from tscm_migrate.demo.embedded import confine
-from tscm_migrate.demo.embedded.shims import main as shims
+from tscm_migrate.demo.embedded import confine, shims
 from tscm_migrate.demo.embedded.shims.proc import pids
 
 if TYPE_CHECKING:
@@ -46,9 +42,9 @@ class EmbeddedMachine:
     Where the system can do it (see `confine`), the processes cannot write outside the lab's folder.
     """
 
+    shims: ClassVar[dict[str, str]] = {name: f"{shims.__name__}.{target}" for name, target in shims.SHIMS.items()}
+
     def __init__(self, folder: Path, name: str, profile: Profile, control: Path) -> None:
-        if profile.missing:
-            raise ValueError("programs can be missing in the namespace lab only: here a PATH finds this machine's")
         self.name = name
         self.profile = profile
         self.folder = folder / name
@@ -61,44 +57,41 @@ class EmbeddedMachine:
         # Its thread may write below the lab's folder only, and so may all that it starts.
         self._starter = ThreadPoolExecutor(1, f"start-{name}", initializer=confine.to, initargs=([folder],))
         lib = self.folder / "lib"
-        self.guest = guests.install(self.root, profile, inside=str(self.root), lib=str(lib), privileged=False)
+        self.guest = guests.install(self.root, profile, inside=str(self.root), lib=str(lib))
         self._write_shims(lib)
         self._write_programs()
         self._write_rest()
 
     def _write_shims(self, lib: Path) -> None:
-        source = Path(shims.__file__).parent
-        shutil.copytree(source, lib / "tscm_shims", ignore=shutil.ignore_patterns("__pycache__"))
-        compileall.compile_dir(lib / "tscm_shims", quiet=2)
-        password = self.profile.sudo_password
-        config: dict[str, Any] = {
-            "name": self.name,
-            "control": str(self.control),
-            "root": str(self.root),
-            "marker": self.marker,
-            "user": guests.USER,
-            "hostname": self.profile.hostname,
-            "sudo_hash": None if password is None else hashlib.sha256(password.encode()).hexdigest(),
-            "sudo_allowed": self.profile.sudo_allowed,
-            "disk_free": self.profile.disk_free,
-            "clock_offset": self.profile.clock_offset,
-            "real_path": f"{REAL_PATH}:{SBIN}",
-        }
-        (lib / "shims.json").write_text(json.dumps(config), "utf-8")
+        guests.copy_package(shims.__name__, lib)
+        (lib / "shims.json").write_text(json.dumps(self.shim_settings()), "utf-8")
         run = lib / "shim.py"
         run.write_text(
             f"import sys\nsys.dont_write_bytecode = True\nsys.path.insert(0, {str(lib)!r})\n"
-            f"from tscm_shims.main import main\nconfig = {str(lib / 'shims.json')!r}\n"
+            f"from {shims.__name__}.main import main\nconfig = {str(lib / 'shims.json')!r}\n"
             "raise SystemExit(main(config, sys.argv[1], sys.argv[2:]))\n",
             "utf-8",
         )
         self.shim = [os.path.realpath(sys.executable), "-I", "-S", str(run)]
         folder = self.folder / "shims"
         folder.mkdir()
-        for name in shims.SHIMS:
+        for name in self.shims:
             script = folder / name
             script.write_text(f'#!/bin/sh\nexec {" ".join(map(shlex.quote, self.shim))} {name} "$@"\n', "utf-8")
             script.chmod(0o755)
+
+    def shim_settings(self) -> dict[str, Any]:
+        """Return the data for the stand-ins."""
+        return {
+            "name": self.name,
+            "control": str(self.control),
+            "root": str(self.root),
+            "marker": self.marker,
+            "user": guests.USER,
+            "hostname": self.profile.hostname,
+            "real_path": f"{REAL_PATH}:{SBIN}",
+            "shims": self.shims,
+        }
 
     def _write_programs(self) -> None:
         """Link the machine's own programs, except those that an appliance must not use."""
@@ -107,7 +100,7 @@ class EmbeddedMachine:
         for place in reversed(REAL_PATH.split(":")):
             for path in Path(place).iterdir() if Path(place).is_dir() else ():
                 link = folder / path.name
-                if NOT_HERE.fullmatch(path.name) or path.name in shims.SHIMS:
+                if NOT_HERE.fullmatch(path.name) or path.name in self.shims:
                     continue
                 link.unlink(missing_ok=True)
                 link.symlink_to(path)
@@ -119,7 +112,7 @@ class EmbeddedMachine:
         self.host("home/threatstop/.ssh").chmod(0o700)
         self.host("etc/hostname").write_text(self.profile.hostname + "\n")
         self.host("etc/passwd").write_text(
-            f"root:x:0:0:root:/root:/bin/sh\n{guests.USER}:x:1000:1000::/home/{guests.USER}:{self.profile.login_shell}\n"
+            f"root:x:0:0:root:/root:/bin/sh\n{guests.USER}:x:1000:1000::/home/{guests.USER}:{self.shell()}\n"
         )
         self.make_host_keys()
         self.new_boot_id()
@@ -188,9 +181,8 @@ class EmbeddedMachine:
         return env | ({"TSCM_LAB_ROOT": "1", "USER": "root", "LOGNAME": "root"} if root else {})
 
     def shell(self) -> str:
-        """Return the login shell of the profile, or sh if this machine lacks it."""
-        shell = self.profile.login_shell
-        return shell if os.access(shell, os.X_OK) else "/bin/sh"
+        """Return the login shell: bash, or sh if this machine lacks it."""
+        return "/bin/bash" if os.access("/bin/bash", os.X_OK) else "/bin/sh"
 
     def start(self, command: list[str], *, env: dict[str, str] | None = None, **pipes: Any) -> subprocess.Popen[bytes]:
         """Start a process of the appliance in its own session."""

@@ -12,6 +12,7 @@ import sys
 import tarfile
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Guest", "Net", "install", "net_text"]
 
-LIB = "/usr/local/lib/tscm-lab"
 USER = "threatstop"
 PATHS = {
     "backup": "/opt/threatstop/backup",
@@ -36,25 +36,15 @@ PATHS = {
     "log": "/var/log/threatstop",
     "cron_d": "/etc/cron.d",
     "ssh": "/etc/ssh",
-    "interfaces": "/etc/network/interfaces",
-    "os_release": "/etc/os-release",
     "bin": "/usr/local/bin",
     "home": f"/home/{USER}",
     "tmp": "/tmp",
 }
-COMMANDS = {"reboot": ["shutdown", "-r", "now"], "restart_ssh": ["systemctl", "restart", "ssh"]}
+FILES = {"interfaces": "/etc/network/interfaces", "os_release": "/etc/os-release"}
 
 
 def install(
-    root: Path,
-    profile: Profile,
-    *,
-    inside: str = "/",
-    lib: str = LIB,
-    python: str | None = None,
-    privileged: bool = True,
-    owner: tuple[int, int] | None = None,
-    commands: Mapping[str, list[str]] | None = None,
+    root: Path, profile: Profile, *, inside: str, lib: str, python: str = "", config: Mapping[str, Any] | None = None
 ) -> Guest:
     """Install a simulated appliance below `root`.
 
@@ -64,46 +54,25 @@ def install(
         inside: path of `root` for the programs: "/", or the same absolute path (embedded lab).
         lib: folder for programs, state and the lab's journal, as the programs see it.
         python: path of the interpreter for the programs; default: this interpreter.
-        privileged: the programs become root by sudo; False if that is not possible.
-        owner: uid and gid of the appliance's user; None: do not change owners.
-        commands: commands that restart the machine ("reboot") and sshd ("restart_ssh").
+        config: more data for the programs.
 
     Returns:
         A handle for the lab.
     """
     prefix = "" if inside == "/" else inside
-    paths = {name: prefix + path for name, path in PATHS.items()}
-    paths |= {"state": f"{lib}/var/state.json", "journal": f"{lib}/var/journal.jsonl", "as_root": f"{lib}/as-root"}
-    guest = Guest(root, inside, lib)
+    paths = {name: prefix + path for name, path in (PATHS | FILES).items()}
+    paths |= {"state": f"{lib}/var/state.json", "journal": f"{lib}/var/journal.jsonl"}
+    guest = Guest(root, inside, lib, python or os.path.realpath(sys.executable))
     for name, path in paths.items():
         folder = guest.host(path)
-        (folder if name in PATHS and name not in ("interfaces", "os_release") else folder.parent).mkdir(
-            parents=True, exist_ok=True
-        )
-    config = {
-        "profile": profile.for_guest(),
-        "paths": paths,
-        "commands": {**COMMANDS, **(commands or {})},
-        "privileged": privileged,
-        "owner": list(owner) if owner else None,
-        "user": USER,
-    }
-    guest.host(f"{lib}/config.json").write_text(json.dumps(config), "utf-8")
-    _programs(guest)
-    _write_scripts(guest, profile, python or os.path.realpath(sys.executable))
+        (folder if name in PATHS else folder.parent).mkdir(parents=True, exist_ok=True)
+    data = {"profile": profile.for_guest(), "paths": paths, "user": USER, **(config or {})}
+    guest.host(f"{lib}/config.json").write_text(json.dumps(data), "utf-8")
+    _programs(guest, profile)
     _files(guest, profile)
     _content(guest, profile)
-    if owner is not None and os.geteuid() == 0:
-        _own(guest, owner)
+    profile.customise(guest)
     return guest
-
-
-def _programs(guest: Guest) -> None:
-    target = guest.host(f"{guest.lib}/tscm_guest")
-    shutil.copytree(
-        Path(__file__).parent / "inside", target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
-    )
-    compileall.compile_dir(target, quiet=2)
 
 
 def _files(guest: Guest, profile: Profile) -> None:
@@ -113,26 +82,19 @@ def _files(guest: Guest, profile: Profile) -> None:
     if release.is_symlink():
         release.unlink()
     release.write_text(system, "utf-8")
-    net = Net(profile.interface, profile.dhcp, profile.address, profile.prefix, profile.gateway, profile.dns)
+    net = Net(profile.interface, profile.address, profile.prefix, profile.gateway, profile.dns)
     guest.path("interfaces").write_text(net_text(net), "utf-8")
-    delay = f"sleep {profile.ts_update_delay:g}; " if profile.ts_update_delay else ""
     cron = guest.path("cron_d") / "multidevice-core"
     cron.write_text(
         "# starts the updates of all devices\nPATH=/usr/local/bin:/usr/bin:/bin\n"
-        f"* * * * * {USER} {delay}ts-update {profile.ts_update_argv} >/dev/null 2>&1\n",
+        f"* * * * * {USER} ts-update --all >/dev/null 2>&1\n",
         "utf-8",
     )
     cron.chmod(0o644)
 
 
 def _content(guest: Guest, profile: Profile) -> None:
-    """Write devices, logs, earlier backups, and the state of the appliance."""
-    state: dict[str, Any] = {}
-    if profile.encryption_configured is not None:
-        state["encrypt"] = profile.encryption_configured
-        if profile.encryption_configured:
-            state["passphrase"] = profile.passphrase
-    guest.path("state").write_text(json.dumps(state), "utf-8")
+    """Write devices, logs, earlier backups, and an empty journal."""
     guest.path("journal").touch()
     guest.path("journal").chmod(0o666)
     machine = Machine.for_lab(guest.config(), guest.host)
@@ -154,13 +116,6 @@ def _content(guest: Guest, profile: Profile) -> None:
             )
 
 
-def _own(guest: Guest, owner: tuple[int, int]) -> None:
-    tops = [guest.path(name) for name in ("backup", "etc", "log", "home")]
-    for top in (*tops, guest.host(f"{guest.lib}/var")):
-        for path in (top, *top.rglob("*")):
-            os.chown(path, *owner, follow_symlinks=False)
-
-
 @dataclass(frozen=True)
 class Guest:
     """An installed appliance, for the machine that runs the lab.
@@ -169,11 +124,25 @@ class Guest:
         root: its root folder on this machine.
         inside: path of that root for its programs: "/" in a mount namespace of its own.
         lib: folder of the programs, as they see it.
+        python: path of the interpreter for the programs.
     """
 
     root: Path
     inside: str
     lib: str
+    python: str
+
+    @property
+    def call(self) -> str:
+        """The start of a shell command that runs one of the programs; its name follows."""
+        return f"{shlex.quote(self.python)} -I -S {shlex.quote(f'{self.lib}/run.py')}"
+
+    def script(self, name: str, text: str) -> None:
+        """Write a program of the appliance."""
+        path = self.path("bin") / name
+        path.unlink(missing_ok=True)
+        path.write_text(text, "utf-8")
+        path.chmod(0o755)
 
     def host(self, path: str) -> Path:
         """Return the path on this machine for a path of the appliance's programs."""
@@ -214,40 +183,30 @@ class Guest:
 RUN = """import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, {lib!r})
-from tscm_guest.main import main
+from {package}.main import main
 raise SystemExit(main({config!r}, sys.argv[1], sys.argv[2:]))
 """
 
 
-def _script(path: Path, text: str) -> None:
-    path.unlink(missing_ok=True)
-    path.write_text(text, "utf-8")
-    path.chmod(0o755)
-
-
-def _write_scripts(guest: Guest, profile: Profile, python: str) -> None:
-    """Write tsadmin, ts-backup, ts-update and the helper for sudo."""
-    lib, folder = guest.lib, guest.path("bin")
-    run = f"{lib}/run.py"
-    guest.host(run).write_text(RUN.format(lib=lib, config=f"{lib}/config.json"), "utf-8")
-    call = f"{shlex.quote(python)} -I -S {shlex.quote(run)}"
+def _programs(guest: Guest, profile: Profile) -> None:
+    """Copy the programs' packages, and write tsadmin, ts-backup and ts-update."""
+    lib = guest.lib
+    for package in profile.PROGRAMS:
+        copy_package(package, guest.host(lib))
+    run = RUN.format(lib=lib, package=profile.PROGRAMS[-1], config=f"{lib}/config.json")
+    guest.host(f"{lib}/run.py").write_text(run, "utf-8")
     for program in ("tsadmin", "ts-backup"):
-        _script(folder / program, f'#!/bin/sh\nexec {call} {program} "$@"\n')
-    for program in ("apt-get",) if profile.os_id in ("ubuntu", "debian") else ("dnf", "yum"):
-        _script(folder / program, f'#!/bin/sh\nexec {call} {program} "$@"\n')
-    _script(guest.host(f"{lib}/as-root"), f'#!/bin/sh\nTSCM_LAB_ROOT=1 exec {call} "$@"\n')
-    _script(folder / "ts-update", _ts_update(profile.ts_update_style, python, run, call))
+        guest.script(program, f'#!/bin/sh\nexec {guest.call} {program} "$@"\n')
+    # it stays in the process list under its own path while it works
+    guest.script("ts-update", f'#!/bin/sh\n# ThreatSTOP updates\n{guest.call} ts-update-work "$@"\nexit $?\n')
 
 
-def _ts_update(style: str, python: str, run: str, call: str) -> str:
-    """Return a script that stays in the process list under its own path while it works."""
-    perl = shutil.which("perl")
-    if style == "perl" and perl:
-        return f"#!{perl}\nexit(system({python!r}, '-I', '-S', {run!r}, 'ts-update-work', @ARGV) >> 8);\n"
-    if style == "python":
-        command = f"[{python!r}, '-I', '-S', {run!r}, 'ts-update-work', *sys.argv[1:]]"
-        return f"#!{python} -IS\nimport subprocess, sys\nraise SystemExit(subprocess.call({command}))\n"
-    return f'#!/bin/sh\n# ThreatSTOP updates\n{call} ts-update-work "$@"\nexit $?\n'
+def copy_package(package: str, lib: Path) -> None:
+    """Copy a package below `lib`, at the place of its dotted name; the packages around it need no `__init__`."""
+    source = Path(import_module(package).__path__[0])
+    target = lib / package.replace(".", "/")
+    shutil.copytree(source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    compileall.compile_dir(target, quiet=2)
 
 
 def _plain_archive(path: Path, profile: Profile, taken: datetime) -> None:

@@ -3,3 +3,29 @@
 They are copied to the appliance; standard library only. They use the state of the lab from its control socket. Every
 command of an appliance starts several of them, so each module imports only what all its programs need.
 """
+
+SHIMS = {
+    "sudo": "sudo.run",
+    "shutdown": "power.shutdown",
+    "reboot": "power.reboot",
+    "poweroff": "power.poweroff",
+    "halt": "power.poweroff",
+    "systemctl": "power.systemctl",
+    "service": "power.service",
+    "ip": "net.ip",
+    "ping": "net.ping",
+    "hostname": "net.hostname",
+    "ps": "proc.ps",
+    "pgrep": "proc.pgrep",
+    "pkill": "proc.pkill",
+    "killall": "proc.pkill",
+    "chown": "files.chown",
+    "chgrp": "files.chown",
+    "install": "files.install",
+    "stat": "files.stat",
+    "find": "files.find",
+    "id": "files.identity",
+    "whoami": "files.identity",
+    "tscm-on-terminal": "power.on_terminal",  # for the lab's SSH server
+}
+"""Name of the program → module and function."""

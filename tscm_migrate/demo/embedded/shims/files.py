@@ -1,9 +1,8 @@
-"""Replaces programs about owners, disks and clocks: chown, chgrp, install, stat, find, id, whoami, df, date."""
+"""Replaces programs about owners and users: chown, chgrp, install, stat, find, id, whoami."""
 
 from __future__ import annotations
 
 import os
-import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -99,29 +98,3 @@ def identity(shim: Shim) -> int:
     else:
         shim.say(f"uid={number}({name}) gid={number}({name}) groups={number}({name})")
     return 0
-
-
-def df(shim: Shim) -> int:
-    """Run the real `df`, or print the free space of the profile."""
-    free = shim.config["disk_free"]
-    if free is None:
-        shim.become(shim.argv)
-    unit = 1 if "-B1" in shim.argv or "--block-size=1" in shim.argv else 1024
-    left = free // unit
-    columns = next((word.partition("=")[2] for word in shim.argv if word.startswith("--output=")), "")
-    for path in [word for word in shim.argv if word.startswith("/")] or ["/"]:
-        if columns == "avail":
-            shim.say(f"Avail\n{left}")
-        else:
-            shim.say("Filesystem 1024-blocks Used Available Capacity Mounted on")
-            shim.say(f"/dev/sda1 {left * 10} {left * 9} {left} 90% {path}")
-    return 0
-
-
-def date(shim: Shim) -> int:
-    """Run the real `date`, with the difference in the profile."""
-    offset = shim.config["clock_offset"]
-    given = [word for word in shim.argv if word.startswith(("-d", "-r", "-s", "--date", "--reference", "--set"))]
-    if not offset or given:
-        shim.become(shim.argv)
-    shim.become(["-d", f"@{time.time() + offset:.9f}", *shim.argv])

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from .base import Machine
 
 NAME = re.compile(r"threatstop_backup_\d{4}-\d\d-\d\d_\d\d_\d\d_\d\d\.tsbak(\.gpg)?")
-LATEST = re.compile(r"threatstop_latest\.tsbak(\.gpg)?")
 FOLDERS = {"devices": "opt/threatstop/etc/devices", "log": "var/log/threatstop", "cron_d": "etc/cron.d"}
 
 
@@ -43,18 +42,8 @@ def _gpg(machine: Machine, args: list[str], passphrase: str) -> bool:
     try:
         os.write(write_end, passphrase.encode() + b"\n")
         os.close(write_end)
-        front = [
-            "gpg",
-            "--homedir",
-            home,
-            "--batch",
-            "--yes",
-            "--quiet",
-            "--no-autostart",
-            "--pinentry-mode",
-            "loopback",
-        ]
-        command = [*front, "--passphrase-fd", str(read_end), *args]
+        command = ["gpg", "--homedir", home, "--batch", "--yes", "--quiet", "--no-autostart"]
+        command += ["--pinentry-mode", "loopback", "--passphrase-fd", str(read_end), *args]
         done = subprocess.run(command, check=False, capture_output=True, pass_fds=(read_end,), stdin=subprocess.DEVNULL)
     except FileNotFoundError:
         machine.fail("gpg: command not found")
@@ -109,8 +98,6 @@ def make(machine: Machine, passphrase: str | None, interface: str, running: int)
     link = folder / f"threatstop_latest{suffix}"
     link.unlink(missing_ok=True)
     link.symlink_to(final)
-    if machine.owner is not None and os.geteuid() == 0:
-        os.chown(link, *machine.owner, follow_symlinks=False)
     return final
 
 
@@ -160,9 +147,7 @@ def manifest_of(tar: tarfile.TarFile) -> dict[str, Any]:
     return loaded
 
 
-def extract(
-    tar: tarfile.TarFile, prefix: str, target: Path, mode: int | None = None, *, only: str | None = None
-) -> list[Path]:
+def extract(tar: tarfile.TarFile, prefix: str, target: Path, *, only: str | None = None) -> list[Path]:
     """Write the regular files below `prefix` to `target`; with `only`, those whose first part is that name."""
     written = []
     for member in tar.getmembers():
@@ -177,7 +162,7 @@ def extract(
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.part")
         part.write_bytes(source.read())
-        part.chmod(member.mode if mode is None else mode)
+        part.chmod(member.mode)
         part.replace(path)
         written.append(path)
     return written

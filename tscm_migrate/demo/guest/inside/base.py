@@ -1,24 +1,51 @@
-"""Shared by the programs of one appliance: configuration, state, journal, privileges, output."""
+"""Shared by the programs of one appliance: configuration, state, journal, privileges, output, questions."""
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import re
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from .wording import WORDINGS, Wording
-
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+TRIES = 3
+TEXTS = {
+    # questions
+    "encrypt": "Would you like to encrypt backups",
+    "new_passphrase": "Enter encryption passphrase",
+    "again": "Confirm encryption passphrase",
+    "passphrase": "Enter decryption passphrase",
+    "choose": "Enter backup number",
+    "network": "Update network configuration",
+    "warning": "Continue",
+    "ssh": "Restore SSH configuration",
+    "cron": "Restore Cron configuration",
+    "reboot": "Reboot now",
+    # other lines
+    "backup": "Starting backup process",
+    "restore": "Starting restore process",
+    "check": "Checking network configuration",
+    "bypass": "Bypassing network configuration",
+    "please_reboot": "Please reboot and start the restore process again",
+    "restoring": "Restoring '{label}' device {name}",
+    "restored": "Restore complete",
+    "not_listed": "Invalid selection",
+    "no_match": "Passphrases do not match",
+    "not_opened": "Unable to decrypt backup",
+    "backups": "Available backups:",
+}
+
+
+TAGS = {"info": "[INFO ] : ", "warn": "[WARN ] : ", "error": "[ERROR] : ", "debug": "[DEBUG] : "}
+COMMANDS = {"reboot": ["shutdown", "-r", "now"], "restart_ssh": ["systemctl", "restart", "ssh"]}
 
 
 class ProgramExit(Exception):
@@ -40,15 +67,12 @@ class Machine:
 
     def __init__(self, data: dict[str, Any], program: str, argv: list[str]) -> None:
         self.profile: dict[str, Any] = data["profile"]
-        self.faults: dict[str, Any] = self.profile["faults"]
-        self.commands: dict[str, list[str]] = data["commands"]
-        self.privileged: bool = data["privileged"]
-        self.owner: list[int] | None = data["owner"]
         self.user: str = data["user"]
         self._paths: dict[str, str] = data["paths"]
         self.program = program
         self.argv = argv
-        self.wording: Wording = WORDINGS[self.profile["wording"]]
+        self.texts: Mapping[str, str] = TEXTS
+        self.tags: Mapping[str, str] = TAGS
         self.debug = 5
 
     @classmethod
@@ -90,32 +114,20 @@ class Machine:
     # ---- privileges
 
     def is_root(self) -> bool:
-        """Return whether the program runs as root, or by the embedded lab's sudo."""
-        return (self.privileged and os.geteuid() == 0) or bool(os.environ.get("TSCM_LAB_ROOT"))
+        """Return whether the program was started by the lab's sudo."""
+        return bool(os.environ.get("TSCM_LAB_ROOT"))
 
     def want_root(self) -> None:
-        """Start again by sudo if this appliance's programs do that; else return."""
-        if self.is_root():
-            return
-        asks = self.profile["tsadmin_needs_sudo"]
-        if not asks and not self.privileged:
-            return
-        sys.stdout.flush()
-        helper = self._paths["as_root"]
-        os.execvp("sudo", ["sudo", *([] if asks else ["-n"]), helper, self.program, *self.argv])  # noqa: S606
+        """Start the program again by sudo on an appliance that needs it: the embedded ones do not."""
 
     def own(self, path: Path, mode: int) -> None:
-        """Give a file to the appliance's user, as the real programs do."""
+        """Set the mode of a file, and give it to the appliance's user where this process can."""
         path.chmod(mode)
-        if self.owner is not None and os.geteuid() == 0:
-            os.chown(path, *self.owner)
 
     def sudo(self, name: str) -> subprocess.CompletedProcess[str]:
-        """Run one of the lab's commands ("reboot", "restart_ssh") as root."""
-        front = ["sudo", "-n"] if self.privileged and not self.is_root() else []
-        command = [*front, *self.commands[name]]
-        env = os.environ if self.privileged else {**os.environ, "TSCM_LAB_ROOT": "1"}
-        return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60, env=env)
+        """Run "reboot" or "restart_ssh" as root."""
+        env = {**os.environ, "TSCM_LAB_ROOT": "1"}
+        return subprocess.run(COMMANDS[name], check=False, capture_output=True, text=True, timeout=60, env=env)
 
     # ---- lines
 
@@ -126,58 +138,139 @@ class Machine:
             data = data[os.write(1, data) :]
 
     def info(self, text: str) -> None:
-        """Write an ordinary line, with this wording's tag."""
-        self.write(f"{self.wording.tag('info')}{text}\n")
+        """Write an ordinary line."""
+        self.write(f"{self.tags['info']}{text}\n")
 
     def warn(self, text: str) -> None:
         """Write a warning line."""
-        self.write(f"{self.wording.tag('warn')}{text}\n")
+        self.write(f"{self.tags['warn']}{text}\n")
 
     def error(self, text: str) -> None:
         """Write an error line; the program continues."""
-        self.write(f"{self.wording.tag('error')}{text}\n")
+        self.write(f"{self.tags['error']}{text}\n")
 
     def detail(self, text: str) -> None:
         """Write a line that only --debug=6 and above shows."""
         if self.debug > 5:
-            self.write(f"{self.wording.tag('debug')}{text}\n")
+            self.write(f"{self.tags['debug']}{text}\n")
 
-    def fail(self, text: str, status: int | None = None) -> NoReturn:
+    def fail(self, text: str, status: int = 1) -> NoReturn:
         """Write the reason, and end the program."""
         self.error(text)
-        raise ProgramExit(self.profile["exit_error"] if status is None else status)
+        raise ProgramExit(status)
 
-    def busy(self, what: str) -> None:
-        """Show progress that rewrites its own line, if this wording does so."""
-        if self.wording.noise:
-            for percent in (7, 42, 88, 100):
-                self.write(f"\r\x1b[K{what} … {percent:3d}%")
-                time.sleep(0.01)
-            self.write("\r\x1b[K")
+    def text(self, which: str, **values: str) -> str:
+        """Return a text of `TEXTS`; an undocumented question is its own text."""
+        return self.texts.get(which, which).format(**values)
 
-    def hang(self, fault: str) -> None:
-        """Print nothing for the time in the fault."""
-        if seconds := self.faults.get(fault):
-            self.note("hangs", fault=fault)
-            time.sleep(float(seconds))
+    # ---- questions
 
-    def drip(self) -> None:
-        """Print that it continues, again and again, as long as the output is read."""
-        if every := self.faults.get("drips"):
-            self.note("drips")
-            for line in itertools.count(1):
-                self.info(f"still at it ({line})")
-                time.sleep(float(every))
+    def show(self, prompt: str) -> None:
+        """Write a prompt."""
+        self.write(prompt)
+
+    def read(self) -> str:
+        """Read a line, byte by byte; the end of input ends the program."""
+        line = b""
+        while not line.endswith(b"\n"):
+            byte = os.read(0, 1)
+            if not byte:
+                self.write("\n")
+                self.fail("End of input.", 130)
+            line += byte
+        return line.decode("utf-8", "replace").strip("\r\n")
+
+    def answer(self, question: str, prompt: str) -> str:
+        """Show a prompt and return what is typed; both go to the lab's journal."""
+        if not sys.stdin.isatty():
+            self.fail("No terminal to ask on.")
+        self.show(prompt)
+        answer = self.read()
+        self.note("asked", question=question, answer=answer)
+        return answer
+
+    def slot(self, question: str, **values: str) -> str:
+        """Return the prompt of a question that is not yes-or-no."""
+        return f"{self.text(question, **values)}: "
+
+    def lead(self, question: str, **values: str) -> None:
+        """Write the lines above a question."""
+        if question == "warning":
+            self.warn("This TSCM already has devices setup:")
+            for name in device_names(self):
+                self.write(f"  {name} ({device_label(device_settings(self, name)['kind'])})\n")
+            self.warn("Existing device configurations will be overwritten")
+        elif question == "network":
+            own, theirs = values["own"], values["theirs"]
+            self.warn(f"IP Address detected on system ({own}) is not the IP Address stored in the backup ({theirs})")
+
+    def ask_yes(self, question: str, **values: str) -> bool:
+        """Ask for yes or no; repeat the question after another answer, three times at most."""
+        self.lead(question, **values)
+        for _ in range(TRIES):
+            answer = self.answer(question, f"{self.text(question, **values)}[y/n]: ").strip().lower()
+            if answer in ("y", "n", "yes", "no"):
+                return answer.startswith("y")
+        self.fail("No valid answer, giving up.")
+
+    def ask_line(self, question: str, **values: str) -> str:
+        """Ask for a line of text."""
+        return self.answer(question, self.slot(question, **values))
+
+    def ask_number(self, paths: list[Path], base: int = 1) -> int:
+        """Show a list that is numbered from `base`, and let one item be chosen; return its index."""
+        self.info(self.text("backups"))
+        for number, path in enumerate(paths, base):
+            self.write(self.item(number, path) + "\n")
+        last = base + len(paths) - 1
+        for _ in range(TRIES):
+            answer = self.ask_line("choose", first=str(base), last=str(last)).strip()
+            if answer.isascii() and answer.isdigit() and base <= int(answer) <= last:
+                return int(answer) - base
+            self.error(self.text("not_listed"))
+        self.fail("No valid selection, giving up.")
+
+    def item(self, number: int, path: Path) -> str:
+        """Return a line of the list of archives."""
+        return f"  {number}) {path}"
+
+    def ask_secret(self, question: str) -> str:
+        """Ask for a passphrase without echo; the journal records only the question."""
+        if not sys.stdin.isatty():
+            self.fail("No terminal to ask for a passphrase on.")
+        import termios
+
+        before, silent = termios.tcgetattr(0), termios.tcgetattr(0)
+        silent[3] &= ~termios.ECHO
+        termios.tcsetattr(0, termios.TCSADRAIN, silent)
+        try:
+            self.show(self.slot(question))
+            answer = self.read()
+        finally:
+            termios.tcsetattr(0, termios.TCSADRAIN, before)
+        self.write("\n")
+        self.note("asked", question=question)
+        return answer
+
+    def given_passphrase(self, options: Options) -> str | None:
+        """Return the passphrase from the options."""
+        if options.gpg_passphrase or not options.gpg_passphrase_file:
+            return options.gpg_passphrase or None
+        try:
+            text = Path(options.gpg_passphrase_file).read_text("utf-8")
+        except OSError as error:
+            self.fail(f"{options.gpg_passphrase_file}: {error.strerror}")
+        return text.splitlines()[0] if text else ""
 
 
 def address_of(machine: Machine, interface: str) -> tuple[str, int]:
     """Return the address and prefix length of an interface from `ip`; end the program if it has no address."""
     command = ["ip", "-4", "-o", "addr", "show", "dev", interface]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
-    found = re.search(r"inet (\d+\.\d+\.\d+\.\d+)/(\d+)", done.stdout)
-    if not found:
+    address = re.search(r"inet (\d+\.\d+\.\d+\.\d+)/(\d+)", done.stdout)
+    if not address:
         machine.fail(f"Interface {interface} not found or without an address; see --interface")
-    return found[1], int(found[2])
+    return address[1], int(address[2])
 
 
 def updates_running(machine: Machine) -> int:
@@ -202,8 +295,7 @@ def device_label(kind: str) -> str:
 
 def device_names(machine: Machine) -> list[str]:
     """Return the configured devices."""
-    folder = machine.path("devices")
-    return sorted(path.parent.name for path in folder.glob("*/device.json"))
+    return sorted(path.parent.name for path in machine.path("devices").glob("*/device.json"))
 
 
 def device_settings(machine: Machine, name: str) -> dict[str, Any]:
@@ -212,7 +304,6 @@ def device_settings(machine: Machine, name: str) -> dict[str, Any]:
     return loaded
 
 
-FLAGS = {"all"}
 NUMBERS = {"debug", "bypass_netconf", "leave_tmp_files", "force_apply_netconf"}
 
 
@@ -240,20 +331,18 @@ def parse_options(machine: Machine, argv: list[str]) -> Options:
     rest = list(argv)
     while rest:
         word = rest.pop(0)
+        name, equals, value = word[2:].partition("=")
         if not word.startswith("--"):
             options.words.append(word)
-            continue
-        name, equals, value = word[2:].partition("=")
-        if name not in known:
+        elif name not in known:
             machine.fail(f"Unknown option: --{name}", 2)
-        if not equals:
-            value = "1" if name in FLAGS else rest.pop(0) if rest else ""
-        if name in NUMBERS | FLAGS:
-            if not value.isdigit():
-                machine.fail(f"--{name} wants a number", 2)
-            setattr(options, name, int(value))
+        elif name == "all":
+            options.all = 1
         else:
-            setattr(options, name, value)
+            value = value if equals else rest.pop(0) if rest else ""
+            if name in NUMBERS and not value.isdigit():
+                machine.fail(f"--{name} wants a number", 2)
+            setattr(options, name, int(value) if name in NUMBERS else value)
     if not 1 <= options.debug <= 7:
         machine.fail("--debug wants a number from 1 to 7", 2)
     machine.debug = options.debug

@@ -1,71 +1,13 @@
-"""`tsadmin network`, its dialogue, and /etc/network/interfaces: written for the next boot, and read by the lab then."""
+"""/etc/network/interfaces of an appliance: written for the next boot, and read by the lab then."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Interface
 from typing import TYPE_CHECKING
 
-from . import ask
-from .base import address_of
-
 if TYPE_CHECKING:
-    from .base import Machine, Options
-
-
-def run(machine: Machine, options: Options) -> int:
-    """`tsadmin network`."""
-    machine.want_root()
-    own, _ = address_of(machine, options.interface)
-    dialogue(machine, options.interface, own)
-    return int(machine.profile["exit_ok"])
-
-
-def dialogue(machine: Machine, interface: str, own: str) -> None:
-    """Ask for the settings one by one, show them, and apply them after confirmation."""
-    if ask.yes(machine, "dhcp"):
-        machine.write("Applying DHCP settings...\n")
-        net = Net(interface, dhcp=True)
-        shown = "\tInterface Address Method: DHCP\n"
-    else:
-        address = _address(machine, "ip", "IP Address")
-        mask = _address(machine, "mask", "Subnet Mask")
-        gateway = _address(machine, "gateway", "Gateway")
-        servers = _servers(machine)
-        prefix = IPv4Network(f"0.0.0.0/{mask}").prefixlen
-        net = Net(interface, False, address, prefix, gateway, tuple(servers))  # noqa: FBT003
-        shown = f"\tInterface Address Method: STATIC\n\tIP Address: {address}\n\tSubnet Mask: {mask}\n"
-        shown += f"\tGateway: {gateway}\n" + "".join(f"\tDNS Server: {server}\n" for server in servers)
-    machine.write("\t*** Verify IP settings ***\n" + shown)
-    if not ask.yes(machine, "apply"):
-        machine.fail("Network setup cancelled")
-    apply(machine, net, own)
-
-
-def _servers(machine: Machine) -> list[str]:
-    servers = [_address(machine, "dns", "DNS Server")]
-    if machine.wording.asks_dns_until_empty:
-        while server := _address(machine, "dns", "DNS Server", empty=True):
-            servers.append(server)
-    else:
-        while ask.yes(machine, "more_dns"):
-            servers.append(_address(machine, "dns", "DNS Server"))
-    return servers
-
-
-def _address(machine: Machine, question: str, label: str, *, empty: bool = False) -> str:
-    for _ in range(ask.TRIES):
-        answer = (ask.line_or_nothing if empty else ask.line)(machine, question).strip()
-        if empty and not answer:
-            return ""
-        try:
-            IPv4Address(answer)
-        except AddressValueError:
-            machine.warn(f"Not an address: {answer!r}")
-            continue
-        machine.write(f"Adding: {label} '{answer}'\n")
-        return answer
-    machine.fail("No valid address, giving up.")
+    from .base import Machine
 
 
 def apply(machine: Machine, net: Net, own: str) -> None:
@@ -89,11 +31,11 @@ class Net:
     """Settings of an interface for the next boot; `address` is "" with DHCP."""
 
     interface: str
-    dhcp: bool
     address: str = ""
     prefix: int = 24
     gateway: str = ""
     dns: tuple[str, ...] = ()
+    dhcp: bool = False
 
 
 def net_text(net: Net) -> str:
@@ -134,4 +76,4 @@ def parse_net(text: str) -> Net | None:
     except (KeyError, ValueError):
         return None
     gateway = values.get("gateway", [""])[0]
-    return Net(name, False, str(own.ip), own.network.prefixlen, gateway, tuple(values.get("dns-nameservers", ())))  # noqa: FBT003
+    return Net(name, str(own.ip), own.network.prefixlen, gateway, tuple(values.get("dns-nameservers", ())))

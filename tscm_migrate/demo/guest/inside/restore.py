@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import tarfile
 import time
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from . import archive, ask, devices, network
-from .backup import given
+from . import archive, devices, network
 from .base import ProgramExit, address_of, device_names
-from .network import Net
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,108 +19,69 @@ if TYPE_CHECKING:
 OURS = ("multidevice-core", "tscm_backup")
 
 
-def run(machine: Machine, options: Options) -> int:
-    """Ask all questions in this appliance's order, then restore."""
-    if options.bypass_netconf and options.force_apply_netconf:
-        machine.fail("--bypass_netconf and --force_apply_netconf exclude each other", 2)
-    machine.want_root()
-    machine.info(machine.wording.message("restore"))
-    machine.hang("hangs_restore")
-    machine.drip()
-    flood = int(machine.faults.get("floods", 0))
-    for _ in range(flood // 80):
-        machine.write("." * 79 + "\n")
-    flow = Flow(machine, options)
-    for number, question in enumerate(machine.profile["order"]):
-        getattr(flow, question)()
-        if number == 0 and machine.profile["extra_prompt"] and machine.profile["extra_prompt_in"] == "restore":
-            ask.yes(machine, machine.profile["extra_prompt"])
-    flow.apply()
-    return int(machine.profile["exit_error" if machine.faults.get("restore_exit1") else "exit_ok"])
-
-
-def index(machine: Machine) -> list[Path]:
-    """Return the archives that restore finds: in the home and backup folders, with the right owner and mode."""
-    if machine.faults.get("hides_archives"):
-        return []
-    profile = machine.profile
-    found: list[Path] = []
-    for folder in (machine.path("backup"), machine.path("home")):
-        paths = sorted(folder.iterdir()) if folder.is_dir() else ()
-        found += [path for path in paths if _is_listed(machine, path) and _readable(machine, path)]
-    if not profile["list_doubles"]:
-        found = list({path.name: path for path in reversed(found)}.values())
-    keys: dict[str, Any] = {
-        "newest": lambda p: p.name,
-        "oldest": lambda p: p.name,
-        "name": str,
-        "shuffled": lambda p: hashlib.sha256(str(p.name).encode()).digest(),
-    }
-    return sorted(found, key=keys[profile["list_sort"]], reverse=profile["list_sort"] == "newest")
-
-
-def _is_listed(machine: Machine, path: Path) -> bool:
-    if archive.NAME.fullmatch(path.name) and not path.is_symlink():
-        return True
-    return bool(archive.LATEST.fullmatch(path.name) and machine.profile["list_shows_links"] and path.exists())
-
-
-def _readable(machine: Machine, path: Path) -> bool:
-    about = path.stat()
-    rightly_owned = machine.owner is None or not machine.privileged or about.st_uid == machine.owner[0]
-    return about.st_mode & 0o440 == 0o440 and rightly_owned
-
-
-class Flow:
+class Restore:
     """One restore: the choices and answers so far."""
 
     def __init__(self, machine: Machine, options: Options) -> None:
         self.machine = machine
         self.options = options
-        self.own, _ = address_of(machine, options.interface)
-        self.found = index(machine)
+        self.own = ""
+        self.archives: list[Path] = []
         self.chosen: Path | None = None
         self.passphrase: str | None = None
         self.with_ssh = self.with_cron = False
-        if not self.found:
-            machine.fail("No backups found")
 
-    # ---- the questions, each by its name in Profile.order
+    def run(self) -> int:
+        """Ask all questions, then restore; return the exit status."""
+        machine, options = self.machine, self.options
+        if options.bypass_netconf and options.force_apply_netconf:
+            machine.fail("--bypass_netconf and --force_apply_netconf exclude each other", 2)
+        self.begin()
+        self.own, _ = address_of(machine, options.interface)
+        self.archives = self.index()
+        if not self.archives:
+            machine.fail("No backups found")
+        for number, question in enumerate(self.order()):
+            getattr(self, question)()
+            if number == 0 and machine.profile["extra_prompt"]:
+                machine.ask_yes(machine.profile["extra_prompt"])
+        self.apply()
+        return 0
+
+    def begin(self) -> None:
+        """Write the first line, as root."""
+        self.machine.want_root()
+        self.machine.info(self.machine.text("restore"))
+
+    def order(self) -> tuple[str, ...]:
+        """Return the names of the questions, in their order."""
+        return ("warning", "list", "network", "ssh", "cron")
+
+    def index(self) -> list[Path]:
+        """Return the archives in the home and backup folders, the newest first."""
+        folders = [self.machine.path(name) for name in ("backup", "home")]
+        paths = [path for folder in folders if folder.is_dir() for path in folder.iterdir()]
+        return sorted((path for path in paths if self.is_listed(path)), key=lambda path: path.name, reverse=True)
+
+    def is_listed(self, path: Path) -> bool:
+        """Return whether it is an archive with the right mode."""
+        named = archive.NAME.fullmatch(path.name) is not None and not path.is_symlink()
+        return named and path.stat().st_mode & 0o440 == 0o440
+
+    # ---- the questions, each by its name in `order`
 
     def list(self) -> None:
         """Show the archives and let one be chosen."""
-        machine, base = self.machine, self.machine.profile["list_base"]
-        machine.busy("Indexing backups")
-        if machine.wording.term_prompt:
-            at = ask.number(machine, [path.name for path in self.found], base=base)
-            self._choose(machine.fail("No valid selection, giving up.") if at is None else at)
-            return
-        machine.info(machine.wording.title)
-        for number, path in enumerate(self.found, base):
-            about = path.stat()
-            date = datetime.fromtimestamp(about.st_mtime, UTC).strftime("%Y-%m-%d %H:%M")
-            values = {"n": number, "name": path.name, "path": path, "size": about.st_size, "date": date}
-            machine.write(machine.wording.item.format(**values) + "\n")
-        last = base + len(self.found) - 1
-        for _ in range(ask.TRIES):
-            answer = ask.line(machine, "choose", first=str(base), last=str(last)).strip()
-            if answer.isascii() and answer.isdigit() and base <= int(answer) <= last:
-                self._choose(int(answer) - base)
-                return
-            machine.error(machine.wording.message("not_listed"))
-        machine.fail("No valid selection, giving up.")
-
-    def _choose(self, at: int) -> None:
-        self.chosen = self.found[at]
+        self.chosen = self.archives[self.machine.ask_number(self.archives)]
         self.machine.note("chosen", archive=self.chosen.name, path=str(self.chosen))
 
     def network(self) -> None:
         """Compare the addresses; if they differ, save those of the backup and end with a reboot."""
         machine, options = self.machine, self.options
         if options.bypass_netconf:
-            machine.warn(machine.wording.message("bypass"))
+            machine.warn(machine.text("bypass"))
             return
-        if check := machine.wording.message("check"):
+        if check := machine.text("check"):
             machine.info(check)
         with self.opened() as tar:
             saved = archive.manifest_of(tar)["network"]
@@ -132,26 +89,31 @@ class Flow:
         if theirs == self.own and not options.force_apply_netconf:
             machine.info(f"Network configuration is up to date ({self.own})")
             return
-        if theirs != self.own and not ask.yes(machine, "network", own=self.own, theirs=theirs):
+        if theirs != self.own and not machine.ask_yes("network", own=self.own, theirs=theirs):
             machine.fail("Restore cancelled: the network configuration differs from the backup")
-        if machine.profile["network_dialogue"]:
-            network.dialogue(machine, options.interface, self.own)
-        else:
-            dns = tuple(saved.get("dns", ()))
-            net = Net(options.interface, False, theirs, saved["prefix"], saved.get("gateway", ""), dns)  # noqa: FBT003
-            network.apply(machine, net, self.own)
+        self.save_network(saved)
         if theirs != self.own:
             self.reboot()
 
+    def save_network(self, saved: dict[str, Any]) -> None:
+        """Save the backup's settings for the next boot."""
+        values = (saved["address"], saved["prefix"], saved.get("gateway", ""), tuple(saved.get("dns", ())))
+        network.apply(self.machine, network.Net(self.options.interface, *values), self.own)
+
     def reboot(self) -> NoReturn:
-        """End the first phase as this appliance does."""
-        machine, style = self.machine, self.machine.profile["reboot_style"]
-        machine.note("first-phase-done", style=style)
-        if style == "itself":
-            machine.warn("The system is going to reboot. Run the restore again afterwards.")
-        elif style == "tells" or not ask.yes(machine, "reboot"):
-            machine.info(machine.wording.message("please_reboot"))
-            raise ProgramExit(machine.profile["exit_ok"])
+        """End the first phase: ask for a reboot."""
+        if not self.machine.ask_yes("reboot"):
+            self.end_without_reboot()
+        self.restart()
+
+    def end_without_reboot(self) -> NoReturn:
+        """Ask the operator to reboot later."""
+        self.machine.info(self.machine.text("please_reboot"))
+        raise ProgramExit(0)
+
+    def restart(self) -> NoReturn:
+        """Reboot the appliance."""
+        machine = self.machine
         machine.info("Rebooting ...")
         done = machine.sudo("reboot")
         if done.returncode:
@@ -161,16 +123,16 @@ class Flow:
 
     def warning(self) -> None:
         """Warn once if devices exist."""
-        if device_names(self.machine) and not ask.yes(self.machine, "warning"):
+        if device_names(self.machine) and not self.machine.ask_yes("warning"):
             self.machine.fail("Restore cancelled.")
 
     def ssh(self) -> None:
         """Ask about the host keys."""
-        self.with_ssh = ask.yes(self.machine, "ssh")
+        self.with_ssh = self.machine.ask_yes("ssh")
 
     def cron(self) -> None:
         """Ask about the cron files."""
-        self.with_cron = ask.yes(self.machine, "cron")
+        self.with_cron = self.machine.ask_yes("cron")
 
     # ---- the work
 
@@ -178,16 +140,16 @@ class Flow:
     def opened(self) -> Iterator[tarfile.TarFile]:
         """Open the chosen archive (the newest before one is chosen); ask for its passphrase when it is first needed."""
         machine = self.machine
-        path = self.chosen or max(self.found, key=lambda p: p.resolve().name)
+        path = self.chosen or max(self.archives, key=lambda p: p.resolve().name)
         if path.name.endswith(".gpg") and self.passphrase is None:
-            self.passphrase = given(machine, self.options)
+            self.passphrase = machine.given_passphrase(self.options)
             if self.passphrase is None:
-                self.passphrase = ask.secret(machine, "passphrase")
+                self.passphrase = machine.ask_secret("passphrase")
         try:
             with archive.opened(machine, path, self.passphrase) as tar:
                 yield tar
         except archive.WrongPassphraseError:
-            machine.fail(machine.wording.message("not_opened"))
+            machine.fail(machine.text("not_opened"))
         except (OSError, EOFError, KeyError, ValueError, tarfile.TarError) as error:
             machine.fail(f"The backup is damaged: {type(error).__name__}")
 
@@ -196,7 +158,7 @@ class Flow:
         machine = self.machine
         machine.note("restore-start", archive=str(self.chosen), ssh=self.with_ssh, cron=self.with_cron)
         with self.opened() as tar:
-            failed = devices.restore(machine, tar)
+            self.restore_devices(tar)
             for path in archive.extract(tar, archive.FOLDERS["log"], machine.path("log")):
                 machine.own(path, 0o644)
             if self.with_cron:
@@ -204,12 +166,19 @@ class Flow:
             if self.with_ssh:
                 written = archive.extract(tar, "etc/ssh", machine.path("ssh"))
                 machine.info(f"SSH configuration restored ({len(written)} files)")
-        if self.with_ssh and machine.profile["restarts_sshd"]:
+        if self.with_ssh:
             machine.sudo("restart_ssh")
-        machine.note("restore-end", ssh=self.with_ssh, cron=self.with_cron, failed=failed)
-        if failed:
-            machine.warn(f"There were issues during the restore: {', '.join(failed)}")
-        machine.info(machine.wording.message("restored"))
+        machine.note("restore-end", ssh=self.with_ssh, cron=self.with_cron)
+        self.end()
+
+    def restore_devices(self, tar: tarfile.TarFile) -> None:
+        """Overwrite the appliance's devices with the archive's."""
+        for name in devices.names_in(tar):
+            devices.restore(self.machine, tar, name)
+
+    def end(self) -> None:
+        """Write the last line."""
+        self.machine.info(self.machine.text("restored"))
 
     def _cron(self, tar: tarfile.TarFile) -> None:
         """Replace the appliance's own entries as a set: an entry that the archive lacks is removed."""

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tscm_migrate.demo.guest.inside.base import TEXTS
+
 QUESTIONS = {
-    "encrypt": "Would you like to encrypt backups",
-    "new_passphrase": "Enter encryption passphrase",
-    "again": "Confirm encryption passphrase",
-    "passphrase": "Enter decryption passphrase",
-    "choose": "Enter backup number",
-    "network": "Update network configuration",
-    "warning": "Continue",
-    "ssh": "Restore SSH configuration",
-    "cron": "Restore Cron configuration",
-    "reboot": "Reboot now",
+    **TEXTS,
     "dhcp": "Use DHCP",
     "ip": "IP Address",
     "mask": "Subnet Mask",
@@ -22,6 +15,7 @@ QUESTIONS = {
     "dns": "DNS Server",
     "more_dns": "Add another DNS Server",
     "apply": "Apply settings",
+    "not_yes_or_no": "",
 }
 SENTENCES = {
     "encrypt": "Would you like to encrypt the backups?",
@@ -31,29 +25,6 @@ SENTENCES = {
     "ssh": "Restore SSH configuration?",
     "cron": "Restore Cron configuration files?",
     "reboot": "A reboot is required. Reboot now?",
-}
-LEADS = {  # lines above a question: (level, text); "devices": one line for each device
-    "warning": (
-        ("warn", "This TSCM already has devices setup:"),
-        ("devices", ""),
-        ("warn", "Existing device configurations will be overwritten"),
-    ),
-    "network": (
-        ("warn", "IP Address detected on system ({own}) is not the IP Address stored in the backup ({theirs})"),
-    ),
-}
-MESSAGES = {
-    "backup": "Starting backup process",
-    "restore": "Starting restore process",
-    "check": "Checking network configuration",
-    "bypass": "Bypassing network configuration",
-    "please_reboot": "Please reboot and start the restore process again",
-    "restoring": "Restoring '{label}' device {name}",
-    "restored": "Restore complete",
-    "not_yes_or_no": "",
-    "not_listed": "Invalid selection",
-    "no_match": "Passphrases do not match",
-    "not_opened": "Unable to decrypt backup",
 }
 EARLIER = {
     "backup": "Starting backup",
@@ -85,9 +56,8 @@ class Wording:
         newline: prompts end with a line feed.
         colour, noise, drip: ANSI colours; lines that rewrite themselves; prompts that are written in pieces.
         item: a line of the list of archives.
-        title: line above that list.
-        texts: of the questions that differ from the documents.
-        leads: lines above a question.
+        texts: questions that differ from the documents, and "backups": the line above that list.
+        leads: there are lines above some questions.
         messages: other lines.
         asks_dns_until_empty: the question for a DNS server is repeated until the answer is empty.
         term_prompt: questions and menus are printed as CPAN's Term::Prompt prints them.
@@ -103,9 +73,8 @@ class Wording:
     noise: bool = False
     drip: bool = False
     item: str = "  {n}) {name}"
-    title: str = "Available backups:"
     texts: dict[str, str] = field(default_factory=dict)
-    leads: dict[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    leads: bool = False
     messages: dict[str, str] = field(default_factory=lambda: EARLIER)
     asks_dns_until_empty: bool = False
     term_prompt: bool = False
@@ -115,27 +84,13 @@ class Wording:
         """The questions whose default is yes, if empty answers are accepted."""
         return YES_BY_DEFAULT - {"ssh"} if self.term_prompt else YES_BY_DEFAULT
 
-    def tag(self, level: str) -> str:
-        """Return the text before a line of this level."""
-        return self.tags[("info", "warn", "error", "debug").index(level)]
-
-    def message(self, which: str, **values: str) -> str:
-        """Return the text of another line; "" if this wording lacks it."""
-        return self.messages[which].format(**values)
-
-    def text(self, question: str, **values: str) -> str:
-        """Return a question without its choice."""
-        return self.texts.get(question, QUESTIONS.get(question, question)).format(**values)
-
-    def prompt(self, question: str, **values: str) -> str:
-        """Return the complete prompt of one question."""
-        text = self.text(question, **values)
-        if question in YES_NO or question not in QUESTIONS:
-            yes = self.defaults and question in YES_BY_DEFAULT
-            no = self.defaults and not yes
-            text += self.yes_no.format(y="Y" if yes else "y", n="N" if no else "n")
-        else:
+    def prompt(self, text: str, *, yes: bool | None = None) -> str:
+        """Return the complete prompt of one question; `yes`: the default of a yes-or-no question."""
+        if yes is None:
             text += self.end
+        else:
+            y, n = ("Y" if yes else "y", "n" if yes else "N") if self.defaults else ("y", "n")
+            text += self.yes_no.format(y=y, n=n)
         if self.colour:
             text = f"\x1b[1;36m?\x1b[0m \x1b[1m{text}\x1b[0m"
         return text + ("\n" if self.newline else "")
@@ -145,15 +100,15 @@ WORDINGS: dict[str, Wording] = {
     # `Use DHCP[y/n]: ` and the network settings are the vendor's own wording, the others are in its style
     "documented": Wording(
         item="  {n}) {path}",
-        leads=LEADS,
-        messages=MESSAGES,
+        leads=True,
+        messages={},
         asks_dns_until_empty=True,
     ),
     "term-prompt": Wording(
         item="{name}",
-        title="Available backups",
-        leads=LEADS,
-        messages=MESSAGES,
+        texts={"backups": "Available backups"},
+        leads=True,
+        messages={},
         asks_dns_until_empty=True,
         term_prompt=True,
         defaults=True,
@@ -165,8 +120,8 @@ WORDINGS: dict[str, Wording] = {
         strict=True,
         end="? ",
         item="{n}. {path} ({size} bytes, {date})",
-        title="The following backups were found:",
         texts={
+            "backups": "The following backups were found:",
             "encrypt": "Do you want your backups to be encrypted",
             "new_passphrase": "What passphrase should protect the backups",
             "again": "The same passphrase again, please",
@@ -184,8 +139,8 @@ WORDINGS: dict[str, Wording] = {
         yes_no=" [{y}/{n}] ",
         defaults=True,
         item="[{n}] {date}  {name}",
-        title="Index of backups",
         texts={
+            "backups": "Index of backups",
             "encrypt": "Encrypt backups?",
             "new_passphrase": "New passphrase",
             "again": "Retype new passphrase",
@@ -204,8 +159,8 @@ WORDINGS: dict[str, Wording] = {
         end=":",
         drip=True,
         item="{n} {name}",
-        title="backups",
         texts={
+            "backups": "backups",
             "encrypt": "encrypt backup",
             "new_passphrase": "gpg passphrase",
             "again": "gpg passphrase (repeat)",
@@ -224,8 +179,8 @@ WORDINGS: dict[str, Wording] = {
         end=".",
         newline=True,
         item=" {n}:\t{name}\t{size}\t{date}",
-        title="Backups on this system (number, name, size, date):",
         texts={
+            "backups": "Backups on this system (number, name, size, date):",
             "encrypt": "Backups can be encrypted. Encrypt them?",
             "new_passphrase": "Please type the passphrase for encryption",
             "again": "Please type the passphrase once more",
@@ -246,8 +201,8 @@ WORDINGS: dict[str, Wording] = {
         colour=True,
         noise=True,
         item="  \x1b[36m{n}\x1b[0m) \x1b[1m{name}\x1b[0m \x1b[2m{size} B\x1b[0m",
-        title="\x1b[4mBackups\x1b[0m",
         texts={
+            "backups": "\x1b[4mBackups\x1b[0m",
             "encrypt": "Encrypt backups with GPG",
             "new_passphrase": "Encryption passphrase",
             "again": "Encryption passphrase (again)",
