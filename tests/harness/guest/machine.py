@@ -123,7 +123,7 @@ class VariedMachine(Machine):
         self.fail("No valid answer, giving up.")
 
     def _choice(self, question: str, *, again: bool, **values: str) -> str:
-        """Return the prompt of a yes-or-no question."""
+        """Return the prompt of a question with the answers yes and no."""
         text, yes = self.text(question, **values), question in self.wording.yes_by_default
         if self.wording.term_prompt:
             text += "?" if question in YES_NO else ""

@@ -85,7 +85,7 @@ class Wording:
         return YES_BY_DEFAULT - {"ssh"} if self.term_prompt else YES_BY_DEFAULT
 
     def prompt(self, text: str, *, yes: bool | None = None) -> str:
-        """Return the complete prompt of one question; `yes`: the default of a yes-or-no question."""
+        """Return the complete prompt of one question; `yes`: the default of a question with the answers yes and no."""
         if yes is None:
             text += self.end
         else:
