@@ -36,6 +36,7 @@ class VariedEmbeddedMachine(EmbeddedMachine):
     def _write_shims(self, lib: Path) -> None:
         if self.profile.missing:
             raise ValueError("programs can be missing in the namespace lab only: here a PATH finds this machine's")
+        self.profile.customise(self.guest)
         copy_package(shims.__name__, lib)
         super()._write_shims(lib)
 

@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from tscm_migrate.demo import profile as plain
+from tscm_migrate.demo import base as plain
 from tscm_migrate.demo.guest import USER
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ import pytest
 from tests.harness.any_lab import Lab
 from tests.harness.embedded import EmbeddedLab, available
 from tests.harness.profile import new_profile, old_profile
-from tscm_migrate.demo.embedded import confine
-from tscm_migrate.demo.embedded.machine import is_due
+from tscm_migrate.demo.embedded.machine import can_confine, is_due
 from tscm_migrate.demo.embedded.shims.proc import pids
 
 if TYPE_CHECKING:
@@ -359,7 +358,7 @@ def test_cron_fields_are_due_like_in_cron(fields: str, when: str, *, due: bool) 
     assert is_due(fields.split(), datetime.fromisoformat(when + "+00:00")) == due
 
 
-@pytest.mark.skipif(not confine.available(), reason="this system cannot confine a process")
+@pytest.mark.skipif(not can_confine(), reason="this system cannot confine a process")
 @pytest.mark.parametrize("over_ssh", [False, True])
 def test_a_script_cannot_write_outside_the_lab_folder(
     shared: EmbeddedLab, old: Client, tmp_path: Path, *, over_ssh: bool

@@ -37,6 +37,7 @@ class SimulatedAppliance:
         self.profile = profile
         self.root = folder / "root"
         self.guest = guests.install(self.root, profile, inside=str(self.root), lib=str(folder / "lib"))
+        profile.customise(self.guest)
         self.tools = folder / "tools"
         self.tools.mkdir()
         self.rebooted = folder / "rebooted"

@@ -154,8 +154,8 @@ def _packages(site: Path) -> None:
 
 def run(folder: Path, shares: Sequence[tuple[str, ...]], options: list[str]) -> int:
     """Run the shares in parallel, each in its own Python, with two rehearsal appliances; return the highest status."""
+    from tscm_migrate.demo.base import NEW, OLD, Profile
     from tscm_migrate.demo.embedded import EmbeddedLab
-    from tscm_migrate.demo.profile import NEW, OLD, Profile
 
     with (
         tempfile.TemporaryDirectory(prefix="tscm-wine-") as temporary,

@@ -44,7 +44,7 @@ def demo(_context: Any, interactive: bool = False, keep: bool = False) -> int:
     if importlib.util.find_spec("asyncssh") is None:
         raise UsageError("the simulated appliances need asyncssh", "pip install 'tscm-migrate[lab]'")
     from tscm_migrate.demo import embedded, playground
-    from tscm_migrate.demo.profile import NEW, OLD, Profile
+    from tscm_migrate.demo.base import NEW, OLD, Profile
 
     reason = embedded.available()
     if reason:

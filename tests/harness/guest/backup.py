@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from tscm_migrate.demo.guest.inside.backup import Backup
+from tscm_migrate.demo.guest.inside.archive import TsadminBackup
 from tscm_migrate.demo.guest.inside.base import ProgramExit
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tscm_migrate.demo.guest.inside.base import Options
 
 
-class VariedBackup(Backup):
+class VariedBackup(TsadminBackup):
     """One backup."""
 
     def __init__(self, machine: VariedMachine, options: Options) -> None:

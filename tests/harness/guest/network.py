@@ -5,8 +5,7 @@ from __future__ import annotations
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import TYPE_CHECKING
 
-from tscm_migrate.demo.guest.inside.base import TRIES, address_of
-from tscm_migrate.demo.guest.inside.network import Net, apply
+from tscm_migrate.demo.guest.inside.base import TRIES, Net, address_of, apply_network
 
 if TYPE_CHECKING:
     from tests.harness.guest.machine import VariedMachine
@@ -39,7 +38,7 @@ def dialogue(machine: VariedMachine, interface: str, own: str) -> None:
     machine.write("\t*** Verify IP settings ***\n" + shown)
     if not machine.ask_yes("apply"):
         machine.fail("Network setup cancelled")
-    apply(machine, net, own)
+    apply_network(machine, net, own)
 
 
 def _servers(machine: VariedMachine) -> list[str]:

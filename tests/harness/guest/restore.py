@@ -7,8 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tests.harness.guest import network
-from tscm_migrate.demo.guest.inside import devices
-from tscm_migrate.demo.guest.inside.restore import Restore
+from tscm_migrate.demo.guest.inside.restore import TsadminRestore, names_in, restore_device
 
 if TYPE_CHECKING:
     import tarfile
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 LATEST = re.compile(r"threatstop_latest\.tsbak(\.gpg)?")
 
 
-class VariedRestore(Restore):
+class VariedRestore(TsadminRestore):
     """One restore."""
 
     def __init__(self, machine: VariedMachine, options: Options) -> None:
@@ -91,7 +90,7 @@ class VariedRestore(Restore):
 
     def restore_devices(self, tar: tarfile.TarFile) -> None:
         """Restore the devices, with the faults of the profile."""
-        machine, names = self.varied, devices.names_in(tar)
+        machine, names = self.varied, names_in(tar)
         for number, name in enumerate(names):
             if machine.faults.get("restore_fails") and number >= len(names) // 2:
                 machine.fail(f"Restoring device {name}: unexpected end of data")
@@ -99,7 +98,7 @@ class VariedRestore(Restore):
                 machine.warn(f"Restoring device {name}: failed")
                 self.failed.append(name)
             else:
-                devices.restore(machine, tar, name)
+                restore_device(machine, tar, name)
 
     def end(self) -> None:
         """Write the last lines."""

@@ -143,6 +143,7 @@ def provision(root: Path, profile: Profile, client_key: str, host_keys: Path) ->
     account(root, profile, client_key)
     config = {"privileged": True, "owner": [UID, UID], "as_root": f"{LIB}/as-root"}
     made = guest.install(root, profile, inside="/", lib=LIB, python=PYTHON, config=config)
+    profile.customise(made)
     helper = made.host(f"{LIB}/as-root")
     helper.write_text(f'#!/bin/sh\nexec {made.call} "$@"\n')
     helper.chmod(0o755)

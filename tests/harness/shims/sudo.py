@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NoReturn
 
-from tscm_migrate.demo.embedded.shims.sudo import execute, parse
+from tscm_migrate.demo.embedded.shims.system import execute, parse
 
 if TYPE_CHECKING:
     from tscm_migrate.demo.embedded.shims.main import Shim
-    from tscm_migrate.demo.embedded.shims.sudo import Asked
+    from tscm_migrate.demo.embedded.shims.system import Asked
 
 TRIES = 3
 

@@ -21,7 +21,7 @@ from tscm_migrate.demo.embedded.machine import EmbeddedMachine, due_commands
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
-    from tscm_migrate.demo.profile import Profile
+    from tscm_migrate.demo.base import Profile
 
 
 OLD_ADDRESS, NEW_ADDRESS = "127.0.1.43", "127.0.1.50"

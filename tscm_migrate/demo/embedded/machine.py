@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import re
@@ -17,13 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tscm_migrate.demo import guest as guests
-from tscm_migrate.demo.embedded import confine, shims
+from tscm_migrate.demo.embedded import shims
 from tscm_migrate.demo.embedded.shims.proc import pids
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
-    from tscm_migrate.demo.profile import Profile
+    from tscm_migrate.demo.base import Profile
 
 
 # programs that could change this machine, or that an appliance does not have
@@ -39,7 +41,7 @@ SBIN = "/usr/sbin:/sbin"
 class EmbeddedMachine:
     """Files and processes of one appliance; `folder` is the lab's, `name` "old" or "new".
 
-    Where the system can do it (see `confine`), the processes cannot write outside the lab's folder.
+    Where the system can do it (see `confine_to`), the processes cannot write outside the lab's folder.
     """
 
     shims: ClassVar[dict[str, str]] = {name: f"{shims.__name__}.{target}" for name, target in shims.SHIMS.items()}
@@ -55,7 +57,7 @@ class EmbeddedMachine:
         self._started: list[subprocess.Popen[bytes]] = []
         self._lock = threading.Lock()
         # Its thread may write below the lab's folder only, and so may all that it starts.
-        self._starter = ThreadPoolExecutor(1, f"start-{name}", initializer=confine.to, initargs=([folder],))
+        self._starter = ThreadPoolExecutor(1, f"start-{name}", initializer=confine_to, initargs=([folder],))
         lib = self.folder / "lib"
         self.guest = guests.install(self.root, profile, inside=str(self.root), lib=str(lib))
         self._write_shims(lib)
@@ -307,3 +309,71 @@ def due_commands(folder: Path, now: datetime) -> list[str]:
             except ValueError:
                 continue
     return commands
+
+
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # system calls; the numbers are the same on all processors
+_VERSION = 1  # flag: return the version of the interface
+_PATH_BENEATH = 1  # type of a rule
+_NO_NEW_PRIVS = 38
+_WRITE_FILE, _REFER, _TRUNCATE = 1 << 1, 1 << 13, 1 << 14
+_MAKE_AND_REMOVE = sum(1 << bit for bit in range(4, 13))
+_DEVICES = ("/dev", "/proc")  # terminals, /dev/null: may be written, nothing can be made there
+
+
+class _Rule(ctypes.Structure):
+    """`struct landlock_path_beneath_attr`."""
+
+    _pack_ = 1
+    _fields_ = (("access", ctypes.c_uint64), ("folder", ctypes.c_int32))
+
+
+def can_confine() -> bool:
+    """Return whether this system can confine a thread."""
+    return _version() > 0
+
+
+def confine_to(folders: Iterable[Path]) -> None:
+    """Allow the calling thread, and what it starts, to write below these folders only; by Landlock of Linux 5.13.
+
+    The programs of an embedded appliance are this machine's own, with this user's rights: without it, a script that
+    names /etc would change this machine. Does nothing where the system cannot do this.
+
+    Raises:
+        OSError: the system can, but it failed.
+    """
+    version = _version()
+    if version <= 0:
+        return
+    files = _WRITE_FILE | (_TRUNCATE if version >= 3 else 0)
+    everything = files | _MAKE_AND_REMOVE | (_REFER if version >= 2 else 0)
+    handled = ctypes.c_uint64(everything)
+    rules = _checked(_call(_CREATE_RULESET, ctypes.byref(handled), ctypes.sizeof(handled), 0))
+    try:
+        for path, access in (*((str(folder), everything) for folder in folders), *((path, files) for path in _DEVICES)):
+            folder = os.open(path, os.O_PATH | os.O_CLOEXEC)
+            try:
+                _checked(_call(_ADD_RULE, rules, _PATH_BENEATH, ctypes.byref(_Rule(access, folder)), 0))
+            finally:
+                os.close(folder)
+        _checked(_libc().prctl(_NO_NEW_PRIVS, 1, 0, 0, 0))
+        _checked(_call(_RESTRICT_SELF, rules, 0))
+    finally:
+        os.close(rules)
+
+
+def _version() -> int:
+    return _call(_CREATE_RULESET, None, 0, _VERSION) if sys.platform == "linux" else 0
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _call(number: int, *arguments: object) -> int:
+    return int(_libc().syscall(number, *arguments))
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result

@@ -16,14 +16,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.demo.guest.inside import devices
-from tscm_migrate.demo.guest.inside.base import Machine
-from tscm_migrate.demo.guest.inside.network import Net, net_text, parse_net
+from tscm_migrate.demo.guest.inside.base import Machine, Net, net_text, parse_net
+from tscm_migrate.demo.guest.inside.main import create
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tscm_migrate.demo.profile import Profile
+    from tscm_migrate.demo.base import Profile
 
 
 __all__ = ["Guest", "Net", "install", "net_text"]
@@ -71,7 +70,6 @@ def install(
     _programs(guest, profile)
     _files(guest, profile)
     _content(guest, profile)
-    profile.customise(guest)
     return guest
 
 
@@ -99,7 +97,7 @@ def _content(guest: Guest, profile: Profile) -> None:
     guest.path("journal").chmod(0o666)
     machine = Machine.for_lab(guest.config(), guest.host)
     for device in profile.devices:
-        devices.create(machine, asdict(device))
+        create(machine, asdict(device))
     log = guest.path("log")
     (log / "ts-backup.log").write_text("[INFO ] : Starting backup\n", "utf-8")
     (log / "syslog.bin").write_bytes(os.urandom(profile.log_bytes))

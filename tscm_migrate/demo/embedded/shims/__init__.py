@@ -5,13 +5,13 @@ command of an appliance starts several of them, so each module imports only what
 """
 
 SHIMS = {
-    "sudo": "sudo.run",
-    "shutdown": "power.shutdown",
-    "reboot": "power.reboot",
-    "poweroff": "power.poweroff",
-    "halt": "power.poweroff",
-    "systemctl": "power.systemctl",
-    "service": "power.service",
+    "sudo": "system.sudo",
+    "shutdown": "system.shutdown",
+    "reboot": "system.reboot",
+    "poweroff": "system.poweroff",
+    "halt": "system.poweroff",
+    "systemctl": "system.systemctl",
+    "service": "system.service",
     "ip": "net.ip",
     "ping": "net.ping",
     "hostname": "net.hostname",
@@ -26,6 +26,6 @@ SHIMS = {
     "find": "files.find",
     "id": "files.identity",
     "whoami": "files.identity",
-    "tscm-on-terminal": "power.on_terminal",  # for the lab's SSH server
+    "tscm-on-terminal": "system.on_terminal",  # for the lab's SSH server
 }
 """Name of the program → module and function."""

@@ -1,4 +1,4 @@
-"""Archives: tar.gz of devices, logs, cron, host keys and network settings, encrypted by the real gpg."""
+"""`tsadmin backup` and its archives: devices, logs, cron, host keys and network settings, encrypted by the real gpg."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import network
-from .base import address_of
+from .base import TRIES, address_of, parse_net, updates_running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .base import Machine
+    from .base import Machine, Options
 
 NAME = re.compile(r"threatstop_backup_\d{4}-\d\d-\d\d_\d\d_\d\d_\d\d\.tsbak(\.gpg)?")
 FOLDERS = {"devices": "opt/threatstop/etc/devices", "log": "var/log/threatstop", "cron_d": "etc/cron.d"}
@@ -55,7 +54,7 @@ def _gpg(machine: Machine, args: list[str], passphrase: str) -> bool:
 
 def _manifest(machine: Machine, interface: str, running: int) -> dict[str, Any]:
     profile = machine.profile
-    saved = network.parse_net(machine.path("interfaces").read_text("utf-8"))
+    saved = parse_net(machine.path("interfaces").read_text("utf-8"))
     address, prefix = address_of(machine, interface)
     net = {**(asdict(saved) if saved else {}), "interface": interface, "address": address, "prefix": prefix}
     return {
@@ -166,3 +165,57 @@ def extract(tar: tarfile.TarFile, prefix: str, target: Path, *, only: str | None
         part.replace(path)
         written.append(path)
     return written
+
+
+class TsadminBackup:
+    """One backup; it asks about encryption if that is not configured yet."""
+
+    def __init__(self, machine: Machine, options: Options) -> None:
+        self.machine = machine
+        self.options = options
+
+    def run(self) -> int:
+        """Make a backup; return the exit status."""
+        machine = self.machine
+        self.begin()
+        passphrase = self.passphrase()
+        running = updates_running(machine)
+        machine.note("backup-start", updates_running=running)
+        made = self.make(passphrase, running)
+        machine.note("backup-end", archive=made.name, encrypted=passphrase is not None)
+        machine.info(f"Backup complete: {made}")
+        return 0
+
+    def begin(self) -> None:
+        """Write the first lines, as root."""
+        self.machine.want_root()
+        self.machine.info(self.machine.text("backup"))
+        self.machine.detail(f"interface {self.options.interface}, debug {self.options.debug}")
+        address_of(self.machine, self.options.interface)
+
+    def make(self, passphrase: str | None, running: int) -> Path:
+        """Make the archive."""
+        return make(self.machine, passphrase, self.options.interface, running)
+
+    def passphrase(self) -> str | None:
+        """Return the passphrase for encryption; None: a plain archive."""
+        machine, state = self.machine, self.machine.state()
+        passphrase = machine.given_passphrase(self.options)
+        encrypt = state.get("encrypt")
+        if encrypt is None:
+            encrypt = passphrase is not None or machine.ask_yes("encrypt")
+            machine.remember(encrypt=encrypt)
+        if not encrypt:
+            return None
+        passphrase = passphrase or state.get("passphrase") or self.new_passphrase()
+        machine.remember(passphrase=passphrase)
+        return passphrase
+
+    def new_passphrase(self) -> str:
+        """Ask for a passphrase twice."""
+        for _ in range(TRIES):
+            first = self.machine.ask_secret("new_passphrase")
+            if first and first == self.machine.ask_secret("again"):
+                return first
+            self.machine.error(self.machine.text("no_match"))
+        self.machine.fail("No passphrase, giving up.")

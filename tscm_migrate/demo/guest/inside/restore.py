@@ -7,8 +7,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from . import archive, devices, network
-from .base import ProgramExit, address_of, device_names
+from . import archive
+from .base import Net, ProgramExit, address_of, apply_network, device_label, device_names, device_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 OURS = ("multidevice-core", "tscm_backup")
 
 
-class Restore:
+class TsadminRestore:
     """One restore: the choices and answers so far."""
 
     def __init__(self, machine: Machine, options: Options) -> None:
@@ -98,7 +98,7 @@ class Restore:
     def save_network(self, saved: dict[str, Any]) -> None:
         """Save the backup's settings for the next boot."""
         values = (saved["address"], saved["prefix"], saved.get("gateway", ""), tuple(saved.get("dns", ())))
-        network.apply(self.machine, network.Net(self.options.interface, *values), self.own)
+        apply_network(self.machine, Net(self.options.interface, *values), self.own)
 
     def reboot(self) -> NoReturn:
         """End the first phase: ask for a reboot."""
@@ -173,8 +173,8 @@ class Restore:
 
     def restore_devices(self, tar: tarfile.TarFile) -> None:
         """Overwrite the appliance's devices with the archive's."""
-        for name in devices.names_in(tar):
-            devices.restore(self.machine, tar, name)
+        for name in names_in(tar):
+            restore_device(self.machine, tar, name)
 
     def end(self) -> None:
         """Write the last line."""
@@ -188,3 +188,21 @@ class Restore:
         for path in archive.extract(tar, "etc/cron.d", folder):
             path.chmod(0o644)
         self.machine.info("Cron configuration restored")
+
+
+def names_in(tar: tarfile.TarFile) -> list[str]:
+    """Return the devices in an archive."""
+    prefix = archive.FOLDERS["devices"] + "/"
+    return sorted({m.name[len(prefix) :].split("/")[0] for m in tar.getmembers() if m.name.startswith(prefix)})
+
+
+def restore_device(machine: Machine, tar: tarfile.TarFile, name: str) -> None:
+    """Overwrite one device of this appliance with the archive's."""
+    for path in archive.extract(tar, archive.FOLDERS["devices"] + "/", machine.path("devices"), only=name):
+        machine.own(path, 0o640)
+    folder = machine.path("devices") / name
+    if folder.is_dir():
+        machine.own(folder, 0o750)
+    # an archive of another kind of appliance may lack this file
+    kind = device_settings(machine, name)["kind"] if (folder / "device.json").is_file() else ""
+    machine.info(machine.text("restoring", name=name, label=device_label(kind)))
