@@ -13,15 +13,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.appliance import archives, device_discovery, device_list, parsers
-from tscm_migrate.appliance.appliance import quote
-from tscm_migrate.model import Archive  # noqa: TC001 - a journal's facts are read by pydantic, which resolves it here
+from tscm_migrate.appliance.appliance import Appliance, quote
+from tscm_migrate.model import Archive, Paths  # noqa: TC001 - pydantic, which reads a journal's facts, needs Archive
 from tscm_migrate.util.redact import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from tscm_migrate.appliance.appliance import Appliance
-    from tscm_migrate.model import Paths
 
 
 @dataclass(frozen=True)

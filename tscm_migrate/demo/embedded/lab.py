@@ -14,14 +14,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from tscm_migrate.demo.base import INVENTORY_NAMES, Name, free_port, tool_env
+from tscm_migrate.demo.base import INVENTORY_NAMES, Name, Profile, free_port, tool_env
 from tscm_migrate.demo.embedded.appliance import EmbeddedAppliance, Wire
 from tscm_migrate.demo.embedded.machine import EmbeddedMachine, due_commands
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
-
-    from tscm_migrate.demo.base import Profile
 
 
 OLD_ADDRESS, NEW_ADDRESS = "127.0.1.43", "127.0.1.50"

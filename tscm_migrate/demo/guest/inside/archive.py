@@ -17,12 +17,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .base import TRIES, address_of, parse_net, updates_running
+from .base import TRIES, Machine, Options, address_of, parse_net, updates_running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from .base import Machine, Options
 
 NAME = re.compile(r"threatstop_backup_\d{4}-\d\d-\d\d_\d\d_\d\d_\d\d\.tsbak(\.gpg)?")
 FOLDERS = {"devices": "opt/threatstop/etc/devices", "log": "var/log/threatstop", "cron_d": "etc/cron.d"}

@@ -199,7 +199,7 @@ class Machine:
         if question == "warning":
             self.warn("This TSCM already has devices setup:")
             for name in device_names(self):
-                self.write(f"  {name} ({device_label(device_settings(self, name)['kind'])})\n")
+                self.write(f"  {name} ({device_label(self, name)})\n")
             self.warn("Existing device configurations will be overwritten")
         elif question == "network":
             own, theirs = values["own"], values["theirs"]
@@ -289,8 +289,9 @@ _LABELS = {
 }  # fmt: skip
 
 
-def device_label(kind: str) -> str:
-    """Return the vendor's label for a type of device."""
+def device_label(machine: Machine, name: str) -> str:
+    """Return the vendor's label for a device's type; "" where the archive of another appliance lacks its file."""
+    kind = device_settings(machine, name)["kind"] if name in device_names(machine) else ""
     return _LABELS.get(kind, kind)
 
 

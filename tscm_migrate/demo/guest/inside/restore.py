@@ -8,13 +8,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import archive
-from .base import Net, ProgramExit, address_of, apply_network, device_label, device_names, device_settings
+from .base import Machine, Net, Options, ProgramExit, address_of, apply_network, device_label, device_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from .base import Machine, Options
 
 OURS = ("multidevice-core", "tscm_backup")
 
@@ -203,6 +201,4 @@ def restore_device(machine: Machine, tar: tarfile.TarFile, name: str) -> None:
     folder = machine.path("devices") / name
     if folder.is_dir():
         machine.own(folder, 0o750)
-    # an archive of another kind of appliance may lack this file
-    kind = device_settings(machine, name)["kind"] if (folder / "device.json").is_file() else ""
-    machine.info(machine.text("restoring", name=name, label=device_label(kind)))
+    machine.info(machine.text("restoring", name=name, label=device_label(machine, name)))
