@@ -6,9 +6,9 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from tscm_migrate.demo.profile import Device, new_profile, old_profile
 
-from tscm_migrate.demo.embedded import EmbeddedLab, available
+from tests.harness.embedded import EmbeddedLab, available
+from tests.harness.profile import Device, new_profile, old_profile
 
 if TYPE_CHECKING:
     from pathlib import Path
