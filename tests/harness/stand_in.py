@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+_EXTENSIONS, _QUESTIONS = bytes([7]), bytes([60])  # numbers of messages
+_ALL = 0xFFFFFFFF
 _LARGEST_PACKET = 0x100000  # bytes: BUFFER_MAX_CHUNK of OpenSSH before 6.7
 
 
@@ -37,6 +39,7 @@ class Behaviour:
         algorithms: paramiko's names of lists (kex, ciphers, digests, key_types) → the algorithms it offers.
         small_packets: like OpenSSH 6.6 it closes a connection that announces large packets.
         sessions: how many sessions it opens at the same time on one connection.
+        flood: "questions" or "extensions": it announces 2³²-1 of them in one packet; "rounds": it asks without end.
     """
 
     version: str = "SSH-2.0-OpenSSH_9.9"
@@ -49,6 +52,7 @@ class Behaviour:
     algorithms: dict[str, tuple[str, ...]] = field(default_factory=dict)
     small_packets: bool = False
     sessions: int = 100
+    flood: str = ""
 
 
 class _ServerInterface(paramiko.ServerInterface):
@@ -59,6 +63,8 @@ class _ServerInterface(paramiko.ServerInterface):
         self.lock = threading.Lock()
 
     def get_allowed_auths(self, username: str) -> str:
+        if self.behaviour.flood == "extensions":
+            self.server.announce(_EXTENSIONS, count=_ALL)
         return self.left[0] if self.left else ""
 
     def get_banner(self) -> tuple[str | None, str | None]:
@@ -80,12 +86,16 @@ class _ServerInterface(paramiko.ServerInterface):
         return self._next("password", right=password == self.behaviour.password)
 
     def check_auth_interactive(self, username: str, submethods: str) -> Any:
+        if self.behaviour.flood == "questions":
+            self.server.announce(_QUESTIONS, "title", "instructions", "", count=_ALL)
         query = paramiko.InteractiveQuery("Two steps", "please")
         for text, _ in self.behaviour.questions:
             query.add_prompt(text, echo=False)
         return query
 
-    def check_auth_interactive_response(self, responses: list[str]) -> int:
+    def check_auth_interactive_response(self, responses: list[str]) -> Any:
+        if self.behaviour.flood == "rounds":
+            return paramiko.InteractiveQuery("Once more", "please")
         wanted = [right for _, right in self.behaviour.questions]
         return self._next("keyboard-interactive", right=list(responses) == wanted)
 
@@ -194,6 +204,15 @@ class StandIn:
         message.add_byte(bytes([60]))
         message.add_string("Your password has expired")
         message.add_string("en")
+        self._transports[-1]._send_message(message)  # type: ignore[attr-defined]
+
+    def announce(self, kind: bytes, *texts: str, count: int) -> None:
+        """Send a message that announces so many entries and has none."""
+        message = paramiko.Message()
+        message.add_byte(kind)
+        for text in texts:
+            message.add_string(text)
+        message.add_int(count)
         self._transports[-1]._send_message(message)  # type: ignore[attr-defined]
 
     def __enter__(self) -> Self:

@@ -17,6 +17,7 @@ from tscm_migrate.errors import (
     AuthFailed,
     HostKeyUnknown,
     LoginsClosed,
+    MigrateError,
     NoCommonAlgorithm,
     PasswordExpired,
     ServerFull,
@@ -109,6 +110,16 @@ def test_an_expired_password_is_reported(tmp_path: Path, behaviour: dict[str, An
     with stand_in(tmp_path, **behaviour) as server, pytest.raises(PasswordExpired) as caught:
         connect(server.host(), credentials=KnownCredentials(), timeouts=LONG_TIMEOUTS)
     assert "u@127.0.0.1 passwd" in caught.value.remedy()
+
+
+@pytest.mark.parametrize("flood", ["questions", "rounds", "extensions"])
+def test_a_login_without_end_is_refused(tmp_path: Path, flood: str) -> None:
+    """A count of 2³²-1 in a packet of 30 bytes took all memory, or a processor for half an hour."""
+    with (
+        stand_in(tmp_path, steps=("keyboard-interactive",), flood=flood) as server,
+        pytest.raises(MigrateError, match=r"than any login|closed during authentication"),
+    ):
+        connect(server.host(), credentials=NoSecrets())
 
 
 def test_a_host_with_logins_closed_is_reported(tmp_path: Path) -> None:

@@ -124,10 +124,10 @@ def parse(text: str) -> KnownHosts:
     entries: list[HostKeyEntry] = []
     notes: list[str] = []
     authorities: list[HostKeyEntry] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip() or line.lstrip().startswith("#"):
+    for number, line in enumerate(text.split("\n"), 1):  # `splitlines` would also end a comment at other characters
+        if not (words := _words(line)):
             continue
-        entry = entry_of(number, line.split())
+        entry = entry_of(number, words)
         if entry is None:
             notes.append(f"line {number}: not understood, passed over")
         elif entry.marker == AUTHORITY:
@@ -136,6 +136,12 @@ def parse(text: str) -> KnownHosts:
         else:
             entries.append(entry)
     return KnownHosts(tuple(entries), tuple(notes), tuple(authorities))
+
+
+def _words(line: str) -> list[str]:
+    """Return the words of a line as OpenSSH separates them; none of a comment or of an empty line."""
+    words = [word for word in re.split(r"[ \t]+", line.strip(" \t\r\n")) if word]
+    return [] if words and words[0].startswith("#") else words
 
 
 def entry_of(number: int, words: list[str]) -> HostKeyEntry | None:
@@ -162,7 +168,7 @@ def load(path: Path | None) -> KnownHosts:
     if path is None:
         return KnownHosts()
     try:
-        return parse(path.read_text(encoding="utf-8", errors="replace"))
+        return parse(path.read_bytes().decode(errors="replace"))
     except FileNotFoundError:
         return KnownHosts()
     except OSError as error:
@@ -233,10 +239,8 @@ def _line(names: Sequence[str], blob: bytes) -> bytes:
 
 
 def _read(line: bytes) -> HostKeyEntry | None:
-    text = line.decode(errors="replace")
-    if not text.strip() or text.lstrip().startswith("#"):
-        return None
-    entry = entry_of(0, text.split())
+    words = _words(line.decode(errors="replace"))
+    entry = entry_of(0, words) if words else None
     return None if entry is None or entry.marker else entry
 
 
@@ -274,7 +278,7 @@ def _edit_locked(path: Path, edit: Callable[[list[bytes]], list[bytes]]) -> bool
     private.folder(path.parent)
     with FileLock(f"{path}.lock", timeout=_LOCK_WAIT, mode=private.FILE):
         old = path.read_bytes() if path.exists() else b""
-        lines = old.splitlines(keepends=True)
+        lines = re.findall(rb"[^\n]*\n|[^\n]+", old)
         if lines and not lines[-1].endswith(b"\n"):
             lines[-1] += b"\n"
         changed = edit(lines)

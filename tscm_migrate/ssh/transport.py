@@ -20,7 +20,7 @@ from paramiko.kex_curve25519 import KexCurve25519
 from paramiko.transport import ServiceRequestingTransport
 
 from tscm_migrate.ssh.accelerated import packetizer_class
-from tscm_migrate.ssh.auth import PasswordChangeError
+from tscm_migrate.ssh.auth import PasswordChangeError, UnansweredError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 _CURVE = "curve25519-sha256"
 _LINE = 300  # characters of a message of the server
+_EXTENSIONS = 100  # that a server announces; OpenSSH has three
+_QUESTIONS = 20  # of a server in one round of a login
+_ROUNDS = 20  # of questions
 
 
 def _with_curve(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -112,6 +115,12 @@ class Transport(ServiceRequestingTransport):
         knows = b"rsa-sha2" in listed or self.takes_unannounced_rsa() or any(k.startswith("rsa-sha2") for k in keys)
         return "" if knows or "key" not in name else "an RSA key works there with SHA-1 only, which is not offered"
 
+    def _parse_ext_info(self, m: Message) -> None:
+        if (count := m.get_int()) > _EXTENSIONS:  # paramiko would count to any number, also in an empty message
+            raise SSHException(f"the server announces {count} extensions, more than any server has")
+        m.rewind()
+        super()._parse_ext_info(m)  # type: ignore[misc]
+
     def _parse_service_accept(self, m: Message) -> None:
         super()._parse_service_accept(m)  # type: ignore[misc]
         self._service_accepted.set()
@@ -144,6 +153,7 @@ class Transport(ServiceRequestingTransport):
 
 class _Handler(AuthOnlyHandler):
     _questions: tuple[str, str, list[tuple[str, bool]]] | None = None
+    _count = 0  # of the questions in the longest round
     _wants_change: str | None = None
 
     def send_auth_request(
@@ -166,8 +176,13 @@ class _Handler(AuthOnlyHandler):
 
         Raises:
             PasswordChangeError: the server requires a new password.
+            UnansweredError: it asks more than any login needs.
         """
+        rounds = 0
         while self._heard(event):
+            rounds += 1
+            if self._count > _QUESTIONS or rounds > _ROUNDS:
+                raise UnansweredError("the server asks more questions than any login needs")
             if self._wants_change is not None:
                 raise PasswordChangeError(self._wants_change)
             if self._questions is None:
@@ -205,7 +220,10 @@ class _Handler(AuthOnlyHandler):
             self._wants_change = m.get_text() or "the server requires a new password"
         elif self.auth_method == "keyboard-interactive":
             title, instructions, _ = m.get_text(), m.get_text(), m.get_binary()
-            self._questions = title, instructions, [(m.get_text(), m.get_boolean()) for _ in range(m.get_int())]
+            count = m.get_int()
+            self._count = max(count, self._count)  # another message may follow before this one is answered
+            asked = range(min(count, _QUESTIONS))
+            self._questions = title, instructions, [(m.get_text(), m.get_boolean()) for _ in asked]
         else:
             raise SSHException("Illegal info request from server")
         if self.auth_event is not None:

@@ -28,6 +28,24 @@ def test_key_with_a_character_outside_base64_is_not_pinned() -> None:
     assert pinned(f"{names} {kind} !{key}", "tscm") == []
 
 
+@pytest.mark.parametrize("end", ["\x0b", "\x0c", "\x1c", "\x1e", "\x85", "\u2028", "\u2029", "\r"])
+def test_comment_ends_only_at_a_line_feed(tmp_path: Path, end: str) -> None:
+    """As OpenSSH reads it: `ssh-keyscan` writes comments with the version text of any server."""
+    path = tmp_path / "known_hosts"
+    path.write_bytes(f"# other:22 SSH-2.0-x{end}{line('tscm', 'evil')}".encode())
+    assert known_hosts.load(path).pinned("tscm") == ()
+    assert known_hosts.pin(path, ["tscm"], blob("a"))
+    assert [entry.blob for entry in known_hosts.load(path).pinned("tscm")] == [blob("a")]
+    assert known_hosts.replace(path, ["tscm"], [blob("b")])
+    assert [entry.blob for entry in known_hosts.load(path).pinned("tscm")] == [blob("b")]
+
+
+def test_only_blanks_and_tabs_separate_words() -> None:
+    _, kind, key = line("tscm", "a").split()
+    assert pinned(f"tscm \t{kind}\t {key}\r", "tscm") == [blob("a")]
+    assert pinned(f"tscm\u00a0{kind} {key}", "tscm") == []
+
+
 def test_authority_of_a_name_is_known_and_pins_no_key() -> None:
     known = known_hosts.parse(f"@cert-authority {line('*.example', 'ca')}")
     authority = known.authority("tscm.example")
