@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import threading
+import itertools
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from paramiko import ChannelException
 
 from tests.harness.sshd import Sshd
 from tscm_migrate.errors import SessionsRefused
+from tscm_migrate.ssh import sessions
 from tscm_migrate.ssh.dialogue import WAIT, Answer, DialoguePace, Pending, Wait
 
 if TYPE_CHECKING:
@@ -27,34 +30,68 @@ def few(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         yield server, request.param
 
 
-def test_concurrent_dialogues_wait_for_a_free_session(few: tuple[Sshd, int], open_shell: Callable[..., Shell]) -> None:
+def test_concurrent_dialogues_wait_for_a_free_session(
+    few: tuple[Sshd, int], open_shell: Callable[..., Shell], tmp_path: Path
+) -> None:
     server, most = few
     shell = open_shell(server.host())
     assert shell.sessions(5) == most
-    inside, highest, lock = 0, 0, threading.Lock()
+    log = tmp_path / "log"  # counted on the server: here a thread may look only long after its session has ended
+    script = f"echo 1 >>{log}; printf 'Name? '; read a; sleep 0.1; echo -1 >>{log}; echo got $a"
 
     def one(number: int) -> tuple[str, int | None]:
-        nonlocal inside, highest
-
         def decide(pending: Pending) -> Answer | Wait:
-            nonlocal inside, highest
-            if pending.line != "Name? ":
-                return WAIT
-            with lock:
-                inside += 1
-                highest = max(highest, inside)
-            return Answer(str(number))
+            return Answer(str(number)) if pending.line == "Name? " else WAIT
 
-        result = shell.converse("printf 'Name? '; read a; sleep 0.1; echo got $a", decide, pace=DialoguePace(idle=30))
-        with lock:
-            inside -= 1
+        result = shell.converse(script, decide, pace=DialoguePace(idle=30))
         return result.text.splitlines()[-1], result.status
 
     with ThreadPoolExecutor(5) as pool:
         answers = list(pool.map(one, range(5)))
     assert [text for text, _ in answers] == [f"got {number}" for number in range(5)]
     assert {status for _, status in answers} == {0}
-    assert highest <= most + 1
+    highest = max(itertools.accumulate(map(int, log.read_text().split())))
+    assert highest == most
+
+
+class _Channel:
+    closed = False
+
+
+class _BusyTransport:
+    """A connection whose server refuses sessions; `steps` run at the refusals, and after the last one it opens one."""
+
+    def __init__(self, steps: list[Callable[[], None]]) -> None:
+        self.steps = steps
+
+    def open_session(self, *_: object, **__: object) -> Any:
+        if not self.steps:
+            return _Channel()
+        self.steps.pop(0)()
+        raise ChannelException(4, "open failed")
+
+
+def test_long_waits_for_other_threads_are_not_taken_for_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session that has just ended still counts on the server, also after a wait for it that was long."""
+    clock = [0.0]
+    monkeypatch.setattr(
+        sessions,
+        "time",
+        SimpleNamespace(monotonic=lambda: clock[0], sleep=lambda s: clock.__setitem__(0, clock[0] + s)),
+    )
+    theirs = _Channel()
+
+    def wait_long() -> None:
+        clock[0] += 20.0
+
+    def end() -> None:
+        theirs.closed = True
+
+    transport = _BusyTransport([wait_long, end, end])
+    some = sessions.Sessions("tscm-old", cast("Any", transport), 1.0, None)
+    some._open[cast("Any", theirs)] = -1
+    assert not some.open(None, None).closed
+    assert transport.steps == []
 
 
 def test_a_nested_session_uses_a_second_connection(

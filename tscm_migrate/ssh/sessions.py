@@ -58,6 +58,7 @@ class Sessions:
         self._open: weakref.WeakKeyDictionary[paramiko.Channel, int] = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
         self._opening = threading.Lock()  # paramiko keeps one refusal reason for all threads
+        self._opened = 0  # sessions opened so far
         self._second: SessionSource | None = None
 
     def open(self, window: int | None, packet: int | None) -> paramiko.Channel:
@@ -66,13 +67,15 @@ class Sessions:
         Raises:
             SessionsRefused: the server opens no session at all. ConnectionLost: the connection is lost.
         """
-        began = time.monotonic()
+        began = idle_since = time.monotonic()
+        opened = self._opened
         while (channel := self._try(window, packet)) is None:
-            waited = time.monotonic() - began
-            others = self._others()
-            if others is None or (others and waited > _PATIENCE):
+            now, others = time.monotonic(), self._others()
+            if others is None or (others and now - began > _PATIENCE):
                 return self._elsewhere(window, packet)
-            if not others and waited > _AFTER_END:
+            if others or self._opened != opened:  # sessions of other threads come and go
+                idle_since, opened = now, self._opened
+            elif now - idle_since > _AFTER_END:
                 raise SessionsRefused(self._host, "although none is open on this connection")
             self._await_change(others)
         return channel
@@ -115,6 +118,7 @@ class Sessions:
                 return None
         with self._lock:
             self._open[channel] = threading.get_ident()
+            self._opened += 1
         return channel
 
     def _alive(self) -> dict[paramiko.Channel, int]:
