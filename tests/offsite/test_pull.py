@@ -9,7 +9,7 @@ import subprocess
 import threading
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -182,6 +182,17 @@ def test_an_archive_that_is_being_written_does_not_stop_the_others(
     assert sum(isinstance(event, Message) and "was not stored" in event.text for event in events) == 2
 
 
+def test_an_archive_removed_after_the_listing_does_not_stop_the_others(
+    shell: Shell, store: LocalStore, backups: Path
+) -> None:
+    """A purge may run meanwhile; the archives have copies, so they are hashed on the appliance first."""
+    pull(shell, store, PullOptions(archive="all"), now=NOW)
+    names = sorted(path.name for path in backups.glob("threatstop_backup_*"))
+    done = pull(cast("Shell", _PurgedShell(shell, backups / names[0])), store, PullOptions(archive="all"), now=NOW)
+    assert [(name, error.code) for name, error in done.failed] == [(names[0], "appliance")]
+    assert [copied.outcome for copied in done.copies] == ["already", "already"]
+
+
 def test_a_missing_backup_folder_is_reported(sshd: Sshd, store: LocalStore, tmp_path: Path) -> None:
     host = sshd.host("tscm-b", paths=Paths(backup_dir=str(tmp_path / "none"), tsadmin="true"))
     with connect(host, credentials=NoSecrets()) as shell, pytest.raises(ListingFailed, match="does not exist"):
@@ -214,6 +225,15 @@ class _ShellWithPath:
 
     def reader(self, script: str, **more: Any) -> Any:
         return self._shell.reader(f"PATH={self._folder}:$PATH; {script}", **more)
+
+
+class _PurgedShell(_ShellWithPath):
+    """A shell of an appliance that removes a file when the first archive is hashed."""
+
+    def run(self, script: str, **more: Any) -> Any:
+        if "sha256sum" in more["display"]:
+            self._folder.unlink(missing_ok=True)
+        return super().run(script, **more)
 
 
 def _with_path(shell: Shell, folder: Path) -> Any:

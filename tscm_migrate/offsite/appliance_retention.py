@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.archive import names
-from tscm_migrate.errors import OffsiteError
+from tscm_migrate.errors import ApplianceError, OffsiteError
 from tscm_migrate.offsite import prune, pull
 from tscm_migrate.offsite.retention import Aged, RetentionPolicy, Verdict, in_order, retain
 from tscm_migrate.offsite.verify import check
@@ -91,6 +91,8 @@ def _unsafe(shell: Shell, store: Store, archive: Archive, copy: Copy) -> str:
         why = error.message()
     if why:
         return f"its copy could not be read right: {why}"
-    if pull.hash_of(shell, archive) != copy.manifest.source_sha256:
-        return "it is not what was copied: it has changed since"
-    return ""
+    try:
+        same = pull.hash_of(shell, archive) == copy.manifest.source_sha256
+    except ApplianceError as error:
+        return error.message()
+    return "" if same else "it is not what was copied: it has changed since"

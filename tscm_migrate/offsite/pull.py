@@ -226,9 +226,15 @@ class _Pull:
 
 
 def hash_of(shell: Shell, archive: Archive) -> str:
-    """Return the SHA-256 of an archive on its appliance, 64 hex digits; "" if it cannot be computed there."""
+    """Return the SHA-256 of an archive on its appliance, 64 hex digits; "" if it has no program for that.
+
+    Raises:
+        ApplianceError: the file cannot be read; it may have been removed after it was listed.
+    """
     script = hashing.of_file(quote(archive.path))
-    result = shell.run(script, timeout=_HASHING, display=f"sha256sum {archive.path}")
+    result = shell.run(script, check=False, timeout=_HASHING, display=f"sha256sum {archive.path}")
+    if result.status not in {0, 127}:
+        raise ApplianceError(shell.host.name, f"{archive.path} could not be read: {result.error_output}")
     return hashing.digest_in(result.stdout)
 
 
