@@ -7,6 +7,7 @@ read is listed in `Catalog.unreadable` and skipped.
 from __future__ import annotations
 
 import base64
+import gc
 import hashlib
 import json
 from collections import deque
@@ -178,6 +179,19 @@ def names_of(copy: Copy) -> frozenset[str]:
     return frozenset((copy.id, copy.manifest.archive))
 
 
+@contextmanager
+def _without_gc() -> Iterator[None]:
+    """Disable the garbage collector: it would search a growing number of objects again and again, and free nothing."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@_without_gc()
 def load(store: Store, *, hosts: Iterable[str] | None = None, cache: Path | None = None) -> Catalog:
     """List a store and read its manifests and records.
 

@@ -15,6 +15,7 @@ from typing import Self
 from tscm_migrate.errors import StateUnwritable
 
 FILE, FOLDER = 0o600, 0o700
+_BUFFER = 1 << 18  # bytes that a replacement collects before it writes them
 
 
 def expanded(path: str | Path) -> Path:
@@ -70,7 +71,7 @@ class Replacement:
     def __init__(self, path: Path, mode: int = FILE) -> None:
         self._path, self._mode = path, mode
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        self._part, self._file = Path(name), os.fdopen(handle, "wb")
+        self._part, self._file = Path(name), os.fdopen(handle, "wb", _BUFFER)
 
     def write(self, data: bytes) -> None:
         """Append to the new content."""
