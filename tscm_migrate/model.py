@@ -100,6 +100,11 @@ class Host:
     passphrase_source: str = ""
     given: frozenset[str] = frozenset()  # keys set by the user; for others ~/.ssh/config applies
 
+    @property
+    def endpoint(self) -> str:
+        """Where it is reached: address and port, and its jump hosts; a private address repeats at each site."""
+        return f"{self.address}_{self.port}" + (f"_by_{self.gateway.endpoint}" if self.gateway else "")
+
     def ssh(self, command: str = "", *, terminal: bool = False) -> str:
         """Return the command line with which an operator logs in, or runs a command there."""
         options = [*(["-t"] if terminal else []), *([f"-p {self.port}"] if self.port != 22 else [])]

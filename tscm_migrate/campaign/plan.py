@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import tomllib
 from dataclasses import dataclass, field, fields
-from datetime import datetime, time, tzinfo  # noqa: TC003 - pydantic needs them
+from datetime import date, datetime, time, tzinfo
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from tscm_migrate.errors import MigrateError, PlanInvalid, UsageError
 from tscm_migrate.inventory import trust
 from tscm_migrate.inventory.model import Name, Seconds, describe
-from tscm_migrate.migration.window import Window, moment, zone_of
+from tscm_migrate.migration.window import Window, moment, parse, zone_of
 from tscm_migrate.options import MigrateOptions
 from tscm_migrate.util.text import suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+
+    from tscm_migrate.model import Host
 
 _MOST_BYTES = 1 << 20
 _MOST_JOBS = 64
 # What a campaign sets itself.
-_OWN = {"from_", "to", "yes", "json", "dry_run", "inventory"}
+_OWN = {"from_", "to", "yes", "json", "dry_run", "inventory", "keep", "rehearsal", "rehearsed"}
+_OF_A_WAVE = {"not_before", "not_after", "stage_at", "pause_before"}
+_WITHOUT_SECONDS = re.compile(r"^\s*not_(?:before|after)\s*=\s*\d\d?:\d\d\s*(?:#|$)", re.MULTILINE)
 
+
+def _time(value: object) -> object:
+    """Take a time of TOML, or the same text as `--not-before`; a number would be taken for seconds since 1970."""
+    if isinstance(value, str):
+        with contextlib.suppress(UsageError):
+            return parse("", value)
+    elif value is None or isinstance(value, date | time):
+        return value
+    raise ValueError('not a valid time: write 22:00:00, "22:00" or 2026-11-28T22:00:00')
+
+
+Moment = Annotated[datetime | time | None, BeforeValidator(_time)]
 Options = dict[str, bool | int | float | str | list[str]]
 
 
@@ -42,8 +60,8 @@ class _WaveModel(_PlanPart):
     name: Name
     pairs: Annotated[list[_PairModel], Field(min_length=1)]
     jobs: Annotated[int, Field(ge=1, le=_MOST_JOBS)] = 1
-    not_before: datetime | time | None = None
-    not_after: datetime | time | None = None
+    not_before: Moment = None
+    not_after: Moment = None
     before: str = ""
     after: str = ""
 
@@ -113,11 +131,15 @@ def load(path: Path, now: datetime) -> CampaignPlan:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise PlanInvalid("the file is larger than 1 MiB", file=str(path))
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8-sig")
+        data = tomllib.loads(text)
     except OSError as error:
         raise PlanInvalid(error.strerror or str(error), file=str(path)) from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise PlanInvalid(f"not valid TOML: {error}", file=str(path)) from error
+    except UnicodeDecodeError as error:
+        raise PlanInvalid("is not UTF-8 text", "save it as UTF-8", file=str(path)) from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        fix = "write a time with its seconds (22:00:00) or in quotes" if _WITHOUT_SECONDS.search(text) else ""
+        raise PlanInvalid(f"not valid TOML: {error}", fix, file=str(path)) from error
     try:
         model = _PlanModel.model_validate(data)
     except ValidationError as error:
@@ -159,9 +181,29 @@ def _refuse_repeated(plan: CampaignPlan, path: str) -> None:
             hosts.add(host)
 
 
+def refuse_same_address(plan: CampaignPlan, path: str, host: Callable[[str], Host]) -> None:
+    """Check that no two names of the plan are the same appliance; `host` looks a name up in the inventory.
+
+    Raises:
+        PlanInvalid: two of them have the same address, port and jump host. UsageError: a name is not in the inventory.
+    """
+    names: dict[str, str] = {}
+    for wave, pair in plan.pairs():
+        for name in (pair.old, pair.new):
+            found = host(name)
+            other = names.setdefault(found.endpoint, name)
+            if other != name:
+                fix = "an appliance can take part in one pair only; correct the inventory, or remove the other pair"
+                problem = f"{other} and {name} have the same address ({found.address})"
+                raise PlanInvalid(problem, fix, file=path, key=f"waves ({wave.name})")
+
+
 def _window(wave: _WaveModel, zone: tzinfo, now: datetime, path: str, at: str) -> Window:
-    opens = moment(wave.not_before, zone, now)
-    closes = moment(wave.not_after, zone, opens or now)
+    try:
+        opens = moment(wave.not_before, zone, now)
+        closes = moment(wave.not_after, zone, opens or now)
+    except UsageError as error:
+        raise PlanInvalid(error.problem, error.fix, file=path, key=at) from None
     if opens and closes and closes <= opens:
         fix = "not_after must be later than not_before"
         raise PlanInvalid("the window closes before it opens", fix, file=path, key=f"{at}.not_after")
@@ -172,6 +214,9 @@ def _pair(pair: _PairModel, common: Options, path: str, at: str) -> Pair:
     options = {name.replace("-", "_"): value for name, value in (common | pair.options).items()}
     known = {field.name for field in fields(MigrateOptions)} - _OWN
     for name in options:
+        if name in _OF_A_WAVE:
+            fix = "remove it; the window is that of the wave: not_before and not_after under [[waves]]"
+            raise PlanInvalid("not an option of a pair", fix, file=path, key=f"{at}.options.{name}")
         if name not in known:
             fix = "see: tscm-migrate migrate --help"
             raise PlanInvalid(f"unknown option{suggestion(name, known)}", fix, file=path, key=f"{at}.options.{name}")

@@ -84,7 +84,7 @@ def local_locks(run: str, hosts: Sequence[Host], root: Path | None = None) -> It
         Locked: another process of this workstation has locked one of them.
     """
     folder = private.private_folder("locks", root=root)
-    names = {f"{host.address}_{host.port}": host.name for host in hosts}
+    names = {host.endpoint: host.name for host in hosts}
     with contextlib.ExitStack() as stack:
         for name, shown in sorted(names.items()):
             stack.enter_context(_file(folder / (re.sub(r"[^\w.-]", "_", name) + ".lock"), run, shown))

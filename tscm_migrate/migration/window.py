@@ -106,12 +106,29 @@ def parse(option: str, text: str) -> datetime | time:
 
 
 def moment(value: datetime | time | None, zone: tzinfo, after: datetime) -> datetime | None:
-    """Return an aware time: a date in the zone, or the next occurrence of a time of day after `after`."""
-    if value is None or isinstance(value, datetime):
-        return value if value is None or value.tzinfo else value.replace(tzinfo=zone)
-    today = after.astimezone(zone)
-    next_time = datetime.combine(today.date(), value, zone)
-    return next_time if next_time > today else datetime.combine(today.date() + timedelta(days=1), value, zone)
+    """Return a time in UTC: a date in the zone, or the next occurrence of a time of day after `after`.
+
+    In UTC, because times of the same zone are compared by their clocks, which is wrong around a clock change. A time
+    that a clock change skips is the same number of minutes after the change; of a time that occurs twice a date means
+    the first one.
+
+    Raises:
+        UsageError: it is beyond the last year that there is, or before the first.
+    """
+    if value is None:
+        return None
+    if isinstance(value, datetime):
+        try:
+            return (value if value.tzinfo else value.replace(tzinfo=zone)).astimezone(UTC)
+        except OverflowError:
+            raise UsageError(f"{value:%Y-%m-%d} is not a valid date", "use a date of this year or the next") from None
+    today = after.astimezone(zone).date()
+    times = (
+        datetime.combine(today + timedelta(days=day), value, zone).replace(fold=fold).astimezone(UTC)
+        for day in (0, 1)
+        for fold in (0, 1)
+    )
+    return next(at for at in times if at > after)
 
 
 def of_options(not_before: str | None, not_after: str | None, zone: tzinfo, now: datetime) -> Window:

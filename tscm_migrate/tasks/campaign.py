@@ -159,10 +159,7 @@ def _load(file: str, inventory: str | None) -> CampaignPlan:
     from tscm_migrate.campaign import plan as plans
 
     chosen = plans.load(Path(file), datetime.now(UTC))
-    site = site_of(inventory)
-    for _, pair in chosen.pairs():
-        for host in (pair.old, pair.new):
-            site.host(host)  # an unknown name is an error before anything begins
+    plans.refuse_same_address(chosen, file, site_of(inventory).host)  # also an unknown name is an error here
     return chosen
 
 

@@ -15,6 +15,7 @@ from tscm_migrate.campaign import plan as plans
 from tscm_migrate.campaign import run as running
 from tscm_migrate.campaign.journal import CampaignJournal, PairResult, State, names
 from tscm_migrate.errors import CampaignMissing, Exit, JournalDamaged, PlanInvalid
+from tscm_migrate.model import Host
 from tscm_migrate.ui import campaign as ui
 
 if TYPE_CHECKING:
@@ -339,6 +340,7 @@ def test_two_hundred_pairs_stay_within_three_hundred_megabytes(tmp_path: Path) -
     assert megabytes < 300
 
 
+HOSTS = [f"{pair}-{role}" for pair in "abcd" for role in ("old", "new")]
 BAD = {
     "name two hosts": ('to = "c-new"', 'to = "b-new"', "b-new is named twice"),
     "unknown option": ('offline = "isolate"', 'offlin = "isolate"', "did you mean 'offline'"),
@@ -349,6 +351,12 @@ BAD = {
     "window": ("2026-11-28T23:00:00", "2026-11-28T21:00:00", "closes before it opens"),
     "wave": ('name = "rest"', 'name = "canary"', "two waves"),
     "toml": ("[[waves]]", "[[waves", "not valid TOML"),
+    "number as a time": ("not_before = 22:00:00", "not_before = 22", "not a valid time"),
+    "no time": ("not_before = 22:00:00", 'not_before = "soon"', "not a valid time"),
+    "last year": ("2026-11-28T23:00:00", "9999-12-31T23:59:00-10:00", "not a valid date"),
+    "window of a pair": ('offline = "isolate"', 'not-after = "23:00"', "not an option of a pair"),
+    "question in a wave": ('offline = "isolate"', 'pause-before = "cutover"', "not an option of a pair"),
+    "own rehearsal": ('offline = "isolate"', "rehearsal = false", "unknown option"),
 }
 
 
@@ -360,6 +368,32 @@ def test_a_mistake_in_a_plan_is_named(rig: Callable[..., Rig], old: str, new: st
         plans.load(one.path, NOW)
     assert words in error.value.message()
     assert error.value.remedy() or "TOML" in words
+
+
+def test_plan_is_read_as_an_editor_of_windows_saves_it(rig: Callable[..., Rig]) -> None:
+    one = rig()
+    text = one.path.read_text().replace("not_before = 22:00:00", 'not_before = "22:00"').replace("\n", "\r\n")
+    one.path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert plans.load(one.path, NOW) == one.plan
+    one.path.write_bytes(text.encode("utf-16"))
+    with pytest.raises(PlanInvalid, match="UTF-8"):
+        plans.load(one.path, NOW)
+
+
+def test_time_without_seconds_is_explained(rig: Callable[..., Rig]) -> None:
+    one = rig()
+    one.path.write_text(one.path.read_text().replace("22:00:00\nnot_after", "22:00\nnot_after"))
+    with pytest.raises(PlanInvalid) as error:
+        plans.load(one.path, NOW)
+    assert "22:00:00" in error.value.remedy()
+
+
+def test_two_names_of_one_appliance_are_refused(rig: Callable[..., Rig]) -> None:
+    one = rig()
+    known = {name: Host(name, "192.0.2.7" if name in {"a-new", "c-old"} else name) for name in HOSTS}
+    with pytest.raises(PlanInvalid, match=r"a-new and c-old have the same address \(192\.0\.2\.7\)"):
+        plans.refuse_same_address(one.plan, "plan.toml", known.__getitem__)
+    plans.refuse_same_address(one.plan, "plan.toml", lambda name: Host(name, name))
 
 
 def test_options_become_words_of_a_command_line(rig: Callable[..., Rig]) -> None:

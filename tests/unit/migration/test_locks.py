@@ -185,6 +185,15 @@ def test_workstation_id_is_kept_without_hard_links(tmp_path: Path, monkeypatch: 
     assert [path.name for path in tmp_path.iterdir()] == ["workstation-id"]
 
 
+def test_same_private_address_behind_two_jump_hosts_is_two_appliances(tmp_path: Path) -> None:
+    first, second = (Host(name, "192.168.1.10", gateway=Host(name, f"{name}.example")) for name in ("lyon", "turin"))
+    with locks.local_locks(RUN, [first], tmp_path):
+        with locks.local_locks("other", [second], tmp_path):
+            pass
+        with pytest.raises(Locked), locks.local_locks("third", [first], tmp_path):
+            pass
+
+
 def test_local_locks_are_free_and_removed_at_the_end(tmp_path: Path) -> None:
     folder = tmp_path / "locks"
     with locks.local_locks(RUN, HOSTS, tmp_path):

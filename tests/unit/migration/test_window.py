@@ -59,6 +59,35 @@ def test_time_of_day_is_kept_across_a_clock_change() -> None:
     assert (window.closes.astimezone(UTC) - window.opens.astimezone(UTC)) == timedelta(hours=2, minutes=30)
 
 
+@pytest.mark.parametrize(
+    ("now", "opens", "closes", "expected"),
+    [  # in UTC: summer time ends on 2026-10-25 at 01:00, and begins on 2027-03-28 at 01:00
+        ("2026-10-24T20:00", "02:30", "03:30", ("2026-10-25T00:30", "2026-10-25T02:30")),
+        ("2026-10-25T00:35", "02:45", "02:50", ("2026-10-25T00:45", "2026-10-25T00:50")),
+        ("2026-10-25T00:45", "02:30", "03:30", ("2026-10-25T01:30", "2026-10-25T02:30")),
+        ("2026-10-25T01:15", "02:30", "02:45", ("2026-10-25T01:30", "2026-10-25T01:45")),
+        ("2026-10-25T01:30", "02:30", None, ("2026-10-26T01:30", None)),
+        ("2027-03-27T20:00", "02:30", "04:00", ("2027-03-28T01:30", "2027-03-28T02:00")),
+        ("2027-03-28T01:15", "03:30", "04:00", ("2027-03-28T01:30", "2027-03-28T02:00")),
+    ],
+)
+def test_time_of_day_is_found_around_a_clock_change(
+    now: str, opens: str, closes: str | None, expected: tuple[str, str | None]
+) -> None:
+    window = of_options(opens, closes, BERLIN, datetime.fromisoformat(now).replace(tzinfo=UTC))
+    found = (window.opens, window.closes)
+    assert found == tuple(datetime.fromisoformat(at).replace(tzinfo=UTC) if at else None for at in expected)
+
+
+def test_window_that_closes_before_it_opens_because_of_a_clock_change_is_refused() -> None:
+    """The clock goes from 02:00 to 03:00, so the skipped 02:30 is 03:30."""
+    now = datetime(2027, 3, 27, 20, 0, tzinfo=UTC)
+    with pytest.raises(UsageError, match="closes before it opens"):
+        of_options("2027-03-28 02:30", "2027-03-28 03:15", BERLIN, now)
+    shown = of_options("2027-03-28 02:30", None, BERLIN, now).text(BERLIN)
+    assert shown.startswith("from 2027-03-28 03:30 Europe/Berlin"), "02:30 does not exist on this day"
+
+
 def test_downtime_must_end_inside_the_window() -> None:
     window = Window(at(26, 22), at(26, 23))
     window.require(at(26, 22, 58), 120.0, BERLIN)
