@@ -48,7 +48,7 @@ class Link:
 
 LINKS = {
     "1gbit-2ms": Link(2, 1000, size=512),
-    "100mbit-50ms": Link(50, 100, size=160),
+    "100mbit-50ms": Link(50, 100, size=400),
     "1gbit-2ms-loss": Link(2, 1000, loss=1, size=48),
 }
 

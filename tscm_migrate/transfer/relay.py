@@ -43,7 +43,7 @@ def send(job: TransferJob, archive: Archive) -> Sent:
     if isinstance(job.source, SftpEnd) and isinstance(job.target, FolderEnd | SftpEnd):
         return _send_unhashed(job, job.source, job.target, archive)
     if not archive.sha256 and archive.size:
-        found = job.target.look(archive)
+        found = _inspect(job, archive)
         if found.final == "none" and not found.part:
             return _send_from_start(job, archive, found)
     return resume(job, *start(job, archive))
@@ -52,7 +52,6 @@ def send(job: TransferJob, archive: Archive) -> Sent:
 def _send_from_start(job: TransferJob, archive: Archive, found: TargetState) -> Sent:
     """Copy an archive of which the target has nothing: the source hashes it during the transfer, not before."""
     check_space(job.target.name, archive.size, found.free, archive.name)
-    job.stamps[archive.name] = job.source.stamp(archive)
     job.target.begin(archive, 0)
     with discard_if_changed(job, archive):
         identified = Background(lambda: job.source.identify(archive))
@@ -126,13 +125,15 @@ def start(job: TransferJob, archive: Archive) -> tuple[Archive, int | None]:
         TransferError: the target has another file of that name, or too little space.
     """
     check_name(archive.name)
-    job.stamps[archive.name] = job.source.stamp(archive)
-    if not archive.sha256:
+    if archive.sha256:
+        found = _inspect(job, archive)
+    else:
+        job.stamps[archive.name] = job.source.stamp(archive)
         listed, archive = archive.size, job.source.identify(archive)
         if listed and archive.size != listed:
             text = f"{archive.name} on {job.source.name} has {archive.size} bytes, and had {listed} in the listing"
             raise ArchiveChanged(text)
-    found = job.target.look(archive)
+        found = job.target.look(archive)
     if found.final != "none":
         refuse_other(job.target.name, archive, found)
         return archive, None
@@ -140,6 +141,14 @@ def start(job: TransferJob, archive: Archive) -> tuple[Archive, int | None]:
     check_space(job.target.name, archive.size - offset, found.free, archive.name)
     job.target.begin(archive, offset)
     return archive, offset
+
+
+def _inspect(job: TransferJob, archive: Archive) -> TargetState:
+    """Inspect source and target at the same time: over a slow link, each takes most of a second."""
+    stamp = Background(lambda: job.source.stamp(archive))
+    found = job.target.look(archive)
+    job.stamps[archive.name] = stamp.result()
+    return found
 
 
 def refuse_other(name: str, archive: Archive, found: TargetState) -> None:
