@@ -13,12 +13,13 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.errors import CampaignMissing, JournalDamaged, StateUnwritable
+from tscm_migrate.errors import CampaignMissing, CampaignRunning, JournalDamaged, StateUnwritable
 from tscm_migrate.events import COMPLETED
 from tscm_migrate.util import private, redact
 from tscm_migrate.util.text import suggestion
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 _FILE = "journal.jsonl"
@@ -69,6 +70,7 @@ class State:
     ended: str = ""
     why: str = ""
     windows: dict[str, list[str]] = field(default_factory=dict)
+    times: dict[str, list[str]] = field(default_factory=dict)  # by wave, as the plan had them
     waves: list[str] = field(default_factory=list)
     started: list[str] = field(default_factory=list)
     rehearsed: dict[str, PairResult] = field(default_factory=dict)
@@ -82,8 +84,11 @@ class State:
             case "begun":
                 self.name, self.plan, self.began = data["name"], data["plan"], at
                 self.inventory, self.windows = data["inventory"], data["windows"]
+                self.times = data.get("times", {})
             case "resumed":
                 self.ended = self.why = ""
+                self.windows |= data.get("windows", {})
+                self.times |= data.get("times", {})
                 self.failed_before = {pair for pair, result in self.migrated.items() if not result.good}
             case "rehearsed":
                 self.rehearsed[data["pair"]] = _result(data)
@@ -155,6 +160,30 @@ class CampaignJournal:
         elif text and not text.endswith(b"\n"):
             private.append(path, "\n")
         return opened
+
+
+@contextlib.contextmanager
+def locked(name: str, *, root: Path | None = None) -> Iterator[None]:
+    """Lock a campaign until the block (or the process) ends; two processes would start the same pairs.
+
+    Raises:
+        CampaignRunning: another process of this workstation has locked it.
+        StateUnwritable: the disk is full or read-only.
+    """
+    from filelock import FileLock, Timeout
+
+    path = private.private_folder("campaigns", name, root=root) / "lock"
+    try:
+        lock = FileLock(path, timeout=0, mode=private.FILE)
+        lock.acquire()
+    except Timeout:
+        raise CampaignRunning(name) from None
+    except OSError as error:
+        raise StateUnwritable(str(path), error.strerror or str(error)) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def names(*, root: Path | None = None) -> list[str]:

@@ -100,6 +100,12 @@ class Wave:
     window: Window
     before: str = ""
     after: str = ""
+    times: tuple[str, str] = ("", "")  # of the window, as the plan has them
+
+    @property
+    def limits(self) -> list[str]:
+        """The window as text for the journal."""
+        return [at.isoformat() if at else "" for at in (self.window.opens, self.window.closes)]
 
 
 @dataclass(frozen=True)
@@ -134,7 +140,8 @@ def load(path: Path, now: datetime) -> CampaignPlan:
         text = path.read_text(encoding="utf-8-sig")
         data = tomllib.loads(text)
     except OSError as error:
-        raise PlanInvalid(error.strerror or str(error), file=str(path)) from error
+        fix = "make sure that the file is there and readable"
+        raise PlanInvalid(error.strerror or str(error), fix, file=str(path)) from error
     except UnicodeDecodeError as error:
         raise PlanInvalid("is not UTF-8 text", "save it as UTF-8", file=str(path)) from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -159,7 +166,9 @@ def _checked(model: _PlanModel, path: str, now: datetime) -> CampaignPlan:
     for number, wave in enumerate(model.waves):
         at = f"waves.{number}"
         pairs = tuple(_pair(pair, model.options, path, f"{at}.pairs.{n}") for n, pair in enumerate(wave.pairs))
-        waves.append(Wave(wave.name, pairs, wave.jobs, _window(wave, zone, now, path, at), wave.before, wave.after))
+        window = _window(wave, zone, now, path, at)
+        times = tuple(str(one or "") for one in (wave.not_before, wave.not_after))
+        waves.append(Wave(wave.name, pairs, wave.jobs, window, wave.before, wave.after, (times[0], times[1])))
     plan = CampaignPlan(
         model.name, zone, 1 if model.stop_after == "any" else model.stop_after, model.pair_timeout, tuple(waves)
     )

@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from concurrent.futures import Executor
 
+    from tscm_migrate.campaign.journal import State
     from tscm_migrate.campaign.plan import CampaignPlan, Pair, Wave
 
 _LOOK = 5.0  # seconds between two looks at a run that another process is working on
+_BETWEEN_LINES = timedelta(hours=1)  # while it waits for a window
 _HOOK_TIMEOUT = 900.0
 _REHEARSAL_JOBS = 4
 _RESUME_THERE = (
@@ -181,9 +183,11 @@ class Campaign:
 
     def _wait_for(self, wave: Wave) -> str:
         """Wait until the wave's window opens; return why it cannot begin, or ""."""
-        window = self._window(wave)
+        window, next_line = self._window(wave), timedelta.max
         while window.opens is not None and (left := window.opens - self.clock.now()) > timedelta(0):
-            self.tell(f"wave {wave.name}: waiting {duration_text(left)} for {window.text(self.plan.zone)}")
+            if left <= next_line:
+                self.tell(f"wave {wave.name}: waiting {duration_text(left)} for {window.text(self.plan.zone)}")
+                next_line = left - _BETWEEN_LINES
             self.clock.sleep(min(left.total_seconds(), 60.0))
         if window.closes is not None and self.clock.now() >= window.closes:
             return f"the window of wave {wave.name} is over: {window.text(self.plan.zone)}"
@@ -191,7 +195,8 @@ class Campaign:
 
     def _window(self, wave: Wave) -> Window:
         """Return the window as the journal has it, so that a time of day keeps its meaning after a resume."""
-        opens, closes = (datetime.fromisoformat(at) if at else None for at in self.journal.state.windows[wave.name])
+        limits = self.journal.state.windows.get(wave.name, wave.limits)
+        opens, closes = (datetime.fromisoformat(at) if at else None for at in limits)
         return Window(opens, closes)
 
     def _admit(self, wave: Wave, job: Job) -> bool:
@@ -248,8 +253,9 @@ class Campaign:
         """Return the pair's newest run, after any process that works on it has ended."""
         deadline = time.monotonic() + self.plan.pair_timeout
         run, state = self.last_run(pair.old, pair.new)
-        while state == "running" and time.monotonic() < deadline:
+        if state == "running":
             self.tell(f"{pair.name}: run {run} is still at work in another process; waiting for it")
+        while state == "running" and time.monotonic() < deadline:
             self.clock.sleep(_LOOK)
             run, state = self.last_run(pair.old, pair.new)
         return run, state
@@ -279,13 +285,39 @@ def begin(plan: CampaignPlan, plan_path: str, inventory: str) -> CampaignJournal
     Raises:
         StateUnwritable: see there.
     """
-    windows = {
-        wave.name: [at.isoformat() if at else "" for at in (wave.window.opens, wave.window.closes)]
-        for wave in plan.waves
-    }
+    windows = {wave.name: wave.limits for wave in plan.waves}
     made = CampaignJournal(plan.name)
-    made.write("begun", name=plan.name, plan=plan_path, inventory=inventory, windows=windows)
+    made.write("begun", name=plan.name, plan=plan_path, inventory=inventory, windows=windows, times=_times(plan))
     return made
+
+
+def other_windows(plan: CampaignPlan, state: State, now: datetime) -> list[Wave]:
+    """Return the waves for which a resume takes the window of the plan as it is now.
+
+    These are the waves whose window is over (a time of day then means its next occurrence) or was changed in the plan
+    since, and the waves that the plan did not have. All others keep the window of the journal.
+    """
+    found = []
+    for wave in plan.waves:
+        closes = state.windows.get(wave.name, ["", ""])[1]
+        over = bool(closes) and datetime.fromisoformat(closes) <= now
+        changed = state.times.get(wave.name, list(wave.times)) != list(wave.times)
+        if over or changed or wave.name not in state.windows:
+            found.append(wave)
+    return found
+
+
+def begin_again(plan: CampaignPlan, journal: CampaignJournal, waves: Iterable[Wave]) -> None:
+    """Write to the journal that the campaign is resumed, with the windows of these waves.
+
+    Raises:
+        StateUnwritable: see there.
+    """
+    journal.write("resumed", windows={wave.name: wave.limits for wave in waves}, times=_times(plan))
+
+
+def _times(plan: CampaignPlan) -> dict[str, list[str]]:
+    return {wave.name: list(wave.times) for wave in plan.waves}
 
 
 def describe(result: PairResult) -> str:

@@ -64,6 +64,21 @@ class CampaignMissing(UsageError):
 
 
 @dataclass(eq=False)
+class CampaignRunning(MigrateError):
+    """Another process of this workstation runs or resumes this campaign."""
+
+    code = "campaign.running"
+    exit_code = Exit.REFUSED
+    retry = Retry.LATER
+    text = "another process of this workstation runs the campaign {name!r}; nothing was changed"
+
+    name: str
+
+    def remedy(self) -> str:
+        return f"wait until it has ended, and see what it does: tscm-migrate campaign status {self.name}"
+
+
+@dataclass(eq=False)
 class UnsafeFile(InventoryError):
     """Other users can change a file whose content this tool trusts."""
 

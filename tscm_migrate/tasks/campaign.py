@@ -14,7 +14,7 @@ from invoke.collection import Collection
 from tscm_migrate.errors import Exit, UsageError
 from tscm_migrate.tasks.base import attended, command, confirm, site_of
 from tscm_migrate.tasks.several import check_pairs, number_of
-from tscm_migrate.ui.console import as_it_is, as_json, say
+from tscm_migrate.ui.console import as_it_is, as_json, columns, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,14 +92,15 @@ def run(
     from tscm_migrate.ui.campaign import plan_text
 
     chosen = _load(file, inventory)
-    if chosen.name in journal.names():
-        fix = f"continue it: tscm-migrate campaign resume {chosen.name}; or give the plan another name"
-        raise UsageError(f"a campaign {chosen.name!r} was started before", fix)
-    if not json:
-        say(plan_text(chosen))
-    confirm(f"Start the campaign {chosen.name}?", yes=yes)
-    made = campaigns.begin(chosen, str(Path(file).absolute()), str(Path(inventory).absolute()) if inventory else "")
-    return _carry_out(chosen, made, yes=yes, json=json, cluster=cluster, rehearse=not no_rehearsal)
+    with journal.locked(chosen.name):
+        if chosen.name in journal.names():
+            fix = f"continue it: tscm-migrate campaign resume {chosen.name}; or give the plan another name"
+            raise UsageError(f"a campaign {chosen.name!r} was started before", fix)
+        if not json:
+            say(plan_text(chosen))
+        confirm(f"Start the campaign {chosen.name}?", yes=yes)
+        made = campaigns.begin(chosen, str(Path(file).absolute()), str(Path(inventory).absolute()) if inventory else "")
+        return _carry_out(chosen, made, yes=yes, json=json, cluster=cluster, rehearse=not no_rehearsal)
 
 
 @command(positional=["name"], help={"name": _NAME, **_RUN})
@@ -111,14 +112,20 @@ def resume(
     Examples:
         tscm-migrate campaign resume branches
     """
+    from tscm_migrate.campaign import journal
+    from tscm_migrate.campaign import run as campaigns
     from tscm_migrate.ui.campaign import status_text
 
-    chosen, opened = _reopened(name)
-    if not json:
-        say(status_text(chosen, opened.state))
-    confirm(f"Continue the campaign {name}?", yes=yes)
-    opened.write("resumed")
-    return _carry_out(chosen, opened, yes=yes, json=json, cluster=cluster, rehearse=not no_rehearsal)
+    _reopened(name)  # an unknown name is an error
+    with journal.locked(name):
+        chosen, opened = _reopened(name)
+        waves = campaigns.other_windows(chosen, opened.state, datetime.now(UTC))
+        if not json:
+            say(status_text(chosen, opened.state, columns()))
+            say("\n".join(f"window of wave {wave.name} is now: {wave.window.text(chosen.zone)}" for wave in waves))
+        confirm(f"Continue the campaign {name}?", yes=yes)
+        campaigns.begin_again(chosen, opened, waves)
+        return _carry_out(chosen, opened, yes=yes, json=json, cluster=cluster, rehearse=not no_rehearsal)
 
 
 @command(positional=["name"], help={"name": _NAME})
@@ -134,7 +141,7 @@ def status(_context: Any, name: str, json: bool = False) -> int:
     if json:
         as_json(as_dicts(chosen, opened.state))
     else:
-        as_it_is(status_text(chosen, opened.state))
+        say(status_text(chosen, opened.state, columns()))
     done = [opened.state.migrated.get(pair.name) for _, pair in chosen.pairs()]
     return Exit.DONE if all(one is not None and one.good for one in done) else Exit.ATTENTION
 

@@ -12,7 +12,7 @@ from tscm_migrate.ui import page
 from tscm_migrate.ui.console import as_json, say
 from tscm_migrate.ui.tables import table
 from tscm_migrate.util import private, redact
-from tscm_migrate.util.text import duration_text
+from tscm_migrate.util.text import UNKNOWN, duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -77,9 +77,14 @@ def as_dicts(plan: CampaignPlan, state: State) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def status_text(plan: CampaignPlan, state: State) -> str:
-    """Return a table of all pairs, and the failures grouped by their reason."""
+def status_text(plan: CampaignPlan, state: State, width: int | None = None) -> str:
+    """Return a table of all pairs, and the failures grouped by their reason.
+
+    If the table is wider than `width`, return lines about each pair in its place.
+    """
     lines = table(_HEAD, (_cells(row) for row in rows(plan, state))).splitlines()
+    if width is not None and max(map(len, lines)) > width:
+        lines = [line for row in rows(plan, state) for line in _narrow(row)]
     reasons: dict[str, list[str]] = {}
     for row in rows(plan, state):
         if row["error"]:
@@ -91,6 +96,18 @@ def status_text(plan: CampaignPlan, state: State) -> str:
     if state.why:
         lines += ["", f"ended: {redact.one_line(state.why)}"]
     return "\n".join(lines)
+
+
+def _narrow(row: Mapping[str, Any]) -> Iterator[str]:
+    wave, pair, state, *times, run = _cells(row)
+    parts = [
+        f"wave {wave}",
+        *(f"{name.lower()} {time}" for name, time in zip(_HEAD[3:6], times, strict=True) if time != UNKNOWN),
+    ]
+    yield f"{pair}: {state}"
+    yield f"    {', '.join(parts)}"
+    if run:
+        yield f"    run {run}"
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:

@@ -43,6 +43,11 @@ def as_json(value: Any, *, indent: int | None = 2) -> None:
     write(json.dumps(redact.tree(value), indent=indent, default=str) + "\n")
 
 
+def columns() -> int | None:
+    """Return the width of the terminal, or None where the output is a file or a pipe."""
+    return shutil.get_terminal_size().columns if sys.stdout is not None and sys.stdout.isatty() else None
+
+
 def write(text: str) -> None:
     """Write cleaned text to stdout in one piece."""
     with _writing:

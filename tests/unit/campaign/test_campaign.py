@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,8 @@ import pytest
 
 from tscm_migrate.campaign import plan as plans
 from tscm_migrate.campaign import run as running
-from tscm_migrate.campaign.journal import CampaignJournal, PairResult, State, names
-from tscm_migrate.errors import CampaignMissing, Exit, JournalDamaged, PlanInvalid
+from tscm_migrate.campaign.journal import CampaignJournal, PairResult, State, locked, names
+from tscm_migrate.errors import CampaignMissing, CampaignRunning, Exit, JournalDamaged, PlanInvalid
 from tscm_migrate.model import Host
 from tscm_migrate.ui import campaign as ui
 
@@ -224,6 +225,54 @@ def test_a_pair_that_was_undone_starts_again_in_its_window_only(rig: Callable[..
     journal.write("resumed")
     assert one.campaign(journal).run() == Exit.DONE
     assert sorted(one.migrated()) == ["a", "b", "c", "d"]
+
+
+def resumed(one: Rig) -> CampaignJournal:
+    """Resume as the command does: with the plan as it is now."""
+    one.plan = plans.load(one.path, one.now)
+    journal = CampaignJournal.reopened("branches")
+    running.begin_again(one.plan, journal, running.other_windows(one.plan, journal.state, one.now))
+    return CampaignJournal.reopened("branches")
+
+
+def test_resume_takes_the_next_window_of_a_wave_whose_window_is_over(rig: Callable[..., Rig]) -> None:
+    one = rig(1, a_migrate="failed")
+    one.campaign().run()
+    one.fates, one.jobs, one.runs = {}, [], {"a": ("run-a", "over")}
+    one.now = NOW + timedelta(hours=4)  # the window is open: it stays
+    assert resumed(one).state.windows["canary"][0].startswith("2026-11-26T21:00")
+    one.now = NOW + timedelta(hours=5)
+    assert one.campaign(resumed(one)).run() == Exit.DONE
+    assert one.jobs[0][2] == NOW + timedelta(hours=27), "22:00 of the next day"
+
+
+def test_resume_takes_what_was_changed_in_the_plan(rig: Callable[..., Rig]) -> None:
+    one = rig(1, a_migrate="failed")
+    one.campaign().run()
+    one.fates, one.jobs, one.runs = {}, [], {"a": ("run-a", "over")}
+    text = one.path.read_text().replace("22:00:00\nnot_after = 23:30:00", "23:00:00\nnot_after = 23:59:00")
+    one.path.write_text(text.replace('"rest"', '"others"'))
+    assert one.campaign(resumed(one)).run() == Exit.DONE
+    assert one.jobs[0][2] == NOW + timedelta(hours=4), "23:00 in Berlin"
+    assert sorted(one.migrated()) == ["a", "b", "c", "d"]
+
+
+def test_only_one_process_at_a_time_runs_a_campaign(tmp_path: Path) -> None:
+    with locked("one", root=tmp_path):
+        with pytest.raises(CampaignRunning) as error, locked("one", root=tmp_path):
+            pass
+        with locked("two", root=tmp_path):
+            pass
+    assert error.value.exit_code == Exit.REFUSED
+    with locked("one", root=tmp_path):
+        pass
+
+
+def test_wait_for_a_window_is_shown_once_an_hour(rig: Callable[..., Rig]) -> None:
+    one = rig()
+    one.campaign().run()
+    waits = [line for line in one.lines if "wave canary: waiting" in line]
+    assert 2 <= len(waits) <= 4
 
 
 def test_a_run_that_cannot_be_resumed_is_not_started_anew(rig: Callable[..., Rig]) -> None:
@@ -458,6 +507,22 @@ def test_what_an_appliance_says_looks_like_no_line_of_the_campaign(rig: Callable
     assert "it broke ended: all is well" in text
     assert not [line for line in text.splitlines() if line.strip().startswith(("ended:", "what to do: rm"))]
     assert "\\u001b" not in (journal.folder / "journal.jsonl").read_text()
+
+
+def test_status_fits_into_eighty_columns(rig: Callable[..., Rig]) -> None:
+    one = rig(9, b_migrate="failed")
+    state = finished(one).journal.state
+    name = "a-old → a-new"
+    state.migrated[name] = replace(
+        state.migrated[name], run="20240501-030000-1a2b", downtime=97.0, estimate=104.0, seconds=724.0
+    )
+    wide, narrow = ui.status_text(one.plan, state), ui.status_text(one.plan, state, 80)
+    assert max(map(len, wide.splitlines())) > 80
+    assert max(map(len, narrow.splitlines())) <= 80
+    for part in (name, "20240501-030000-1a2b", "1 min 37 s", "1 min 44 s", "12 min 4 s", "canary", "it failed"):
+        assert part in narrow
+    assert "–" not in narrow, "what is not known is left out"
+    assert ui.status_text(one.plan, state, 200) == wide
 
 
 def test_failures_are_grouped_by_their_reason(rig: Callable[..., Rig]) -> None:
