@@ -1,6 +1,6 @@
 """One transfer of this tool in a process of its own: reads its task as JSON from stdin, prints seconds and peak memory.
 
-`copied`: from before the connection is made until the last byte has passed by, hashed. `verified`: with all that scp
+`copied`: from before the connection is made until the last byte has been transferred. `verified`: with all that scp
 does not do, the SHA-256 of the source before and of what is on the target's disk afterwards.
 """
 

@@ -169,18 +169,16 @@ class ProgressReporter:
 
 def pump(
     chunks: Iterable[bytes], out: ByteSink, progress: ProgressReporter, throttle: Throttle, digest: Digest | None = None
-) -> tuple[int, str]:
-    """Write all of `chunks` to `out`, up to the total that `progress` has.
+) -> int:
+    """Write all of `chunks` to `out`, up to the total that `progress` has; return the number of bytes.
 
     Args:
         chunks: the bytes.
         out: where to.
         progress: counts and reports them.
         throttle: limits the rate.
-        digest: hashes them; it may have hashed a prefix before.
-
-    Returns:
-        The number of bytes, and the SHA-256 of `digest` at the end.
+        digest: hashes them, if the source cannot hash. Else the target hashes what is on its disk at the end; a hash
+            of the bytes in transit would take a fifth of the processor time, and prove less.
 
     Raises:
         ArchiveChanged: there are more bytes than announced.
@@ -188,18 +186,18 @@ def pump(
     """
     pace = TransferPace(progress.what)
     seen, most = 0, progress.total - progress.done
-    with digest or Digest() as sha:
-        for chunk in chunks:
-            for piece in throttle.pieces(chunk):
-                if seen + len(piece) > most:
-                    raise ArchiveChanged(f"{progress.what} is more than the {progress.total} bytes that were announced")
-                throttle.wait(len(piece))
-                sha.add(piece)
-                out.write(piece)
-                seen += len(piece)
-                progress.add(len(piece))
-                pace.add(len(piece))
-        return seen, sha.hex()
+    for chunk in chunks:
+        for piece in throttle.pieces(chunk):
+            if seen + len(piece) > most:
+                raise ArchiveChanged(f"{progress.what} is more than the {progress.total} bytes that were announced")
+            throttle.wait(len(piece))
+            if digest:
+                digest.add(piece)
+            out.write(piece)
+            seen += len(piece)
+            progress.add(len(piece))
+            pace.add(len(piece))
+    return seen
 
 
 class Checkpoint:

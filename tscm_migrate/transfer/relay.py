@@ -56,21 +56,25 @@ def _send_from_start(job: TransferJob, archive: Archive, found: TargetState) -> 
     with discard_if_changed(job, archive):
         identified = Background(lambda: job.source.identify(archive))
         try:
-            seen, digest = _copy_bytes(job, archive, 0)
+            seen = _copy_bytes(job, archive, 0)
         except CommandFailed:
             identified.result()  # its error names the cause of a failed read
             raise
         known = identified.result()
-        if (seen, digest) != (known.size, known.sha256):
-            raise changed(archive, seen, digest)
+        if seen != known.size:
+            raise changed(archive, seen)
     finish(job, known)
     return Sent(known, seen)
 
 
-def _copy_bytes(job: TransferJob, archive: Archive, offset: int, digest: Digest | None = None) -> tuple[int, str]:
-    """Copy the bytes from `offset` on; return as `pump` does."""
+def _copy_bytes(job: TransferJob, archive: Archive, offset: int, digest: Digest | None = None) -> int:
+    """Copy the bytes from `offset` on; return their number."""
     progress = ProgressReporter(job.emit, archive.name, archive.size, offset)
-    with job.source.reading(archive, offset) as incoming, job.target.writing(archive, offset) as outgoing:
+    with (
+        digest or contextlib.nullcontext(),
+        job.source.reading(archive, offset) as incoming,
+        job.target.writing(archive, offset) as outgoing,
+    ):
         copied = pump(incoming, outgoing, progress, Throttle(job.limit), digest)
         incoming.finish()
         outgoing.finish()
@@ -106,9 +110,9 @@ def resume(job: TransferJob, archive: Archive, offset: int | None) -> Sent:
     seen = 0
     if offset < archive.size or archive.size == 0:
         with discard_if_changed(job, archive):
-            seen, digest = _copy_bytes(job, archive, offset)
-            if seen != archive.size - offset or (offset == 0 and digest != archive.sha256):
-                raise changed(archive, seen, digest)
+            seen = _copy_bytes(job, archive, offset)
+            if seen != archive.size - offset:
+                raise changed(archive, seen)
     finish(job, archive)
     return Sent(archive, seen, offset)
 
@@ -203,10 +207,10 @@ def _restarting(archive: Archive, name: str, size: int) -> str:
     return f"{archive.name}: the partial file on {name} ({size / 1e6:.1f} MB) has other content; it is copied again"
 
 
-def changed(archive: Archive, seen: int, digest: str) -> ArchiveChanged:
+def changed(archive: Archive, seen: int, sha256: str = "") -> ArchiveChanged:
     """Return the error for bytes that are not those that the source had before the transfer."""
-    text = f"{archive.name} changed while it was copied: {seen} bytes with SHA-256 {digest} were received"
-    return ArchiveChanged(f"{text}; they were discarded")
+    received = f"{seen} bytes{f' with SHA-256 {sha256}' if sha256 else ''} were received"
+    return ArchiveChanged(f"{archive.name} changed while it was copied: {received}; they were discarded")
 
 
 # ---------------------------------------------------------------------- from a source with SFTP only
@@ -229,14 +233,15 @@ def _send_unhashed(job: TransferJob, source: SftpEnd, target: FolderEnd | SftpEn
         checkpoint.delete()
     check_space(target.name, archive.size - offset, found.free, archive.name)
     target.begin(archive, offset)
+    digest = Digest(sha, offset, checkpoint.add)
     with discard_if_changed(job, archive):
-        seen, digest = _copy_bytes(job, archive, offset, Digest(sha, offset, checkpoint.add))
-    archive = replace(archive, sha256=digest)
+        seen = _copy_bytes(job, archive, offset, digest)
+    archive = replace(archive, sha256=digest.hex())
     unchanged = source.checkpoint(archive)[1].path == checkpoint.path  # the same size and time as before
-    if seen != archive.size - offset or given not in {"", digest} or not unchanged:
+    if seen != archive.size - offset or given not in {"", archive.sha256} or not unchanged:
         target.discard_partial(archive)
         checkpoint.delete()
-        raise changed(archive, seen, digest)
+        raise changed(archive, seen, archive.sha256)
     target.finish(archive)
     checkpoint.delete()
     return Sent(archive, seen, offset)

@@ -24,10 +24,11 @@ class Sink:
 
 
 @given(st.lists(st.binary(max_size=9000), max_size=12))
-def test_what_passes_by_is_hashed_and_counted(chunks: list[bytes]) -> None:
+def test_bytes_in_transit_are_counted_and_hashed_on_demand(chunks: list[bytes]) -> None:
     sink, data = Sink(), b"".join(chunks)
-    seen, digest = pump(chunks, sink, ProgressReporter(silent, "x", len(data)), Throttle(0))
-    assert (seen, digest, bytes(sink.data)) == (len(data), hashlib.sha256(data).hexdigest(), data)
+    with Digest() as digest:
+        seen = pump(chunks, sink, ProgressReporter(silent, "x", len(data)), Throttle(0), digest)
+    assert (seen, digest.hex(), bytes(sink.data)) == (len(data), hashlib.sha256(data).hexdigest(), data)
 
 
 def test_a_digest_whose_feeder_fails_leaves_no_thread() -> None:
