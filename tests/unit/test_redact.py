@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import binascii
+import codecs
 import dataclasses
 import html
 import importlib
@@ -31,7 +33,7 @@ from tscm_migrate.util import redact
 from tscm_migrate.util.redact import BLANK, Redactor, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 SECRETS = [
@@ -160,6 +162,74 @@ def test_first_and_last_character_are_replaced_in_each_encoding(known: Redactor,
         assert shown.replace(BLANK, "") in delimiters(encoding), (
             f"{shown}: more than the quotes of the encoding is left"
         )
+
+
+def dumped(raw: bytes, width: int, line: str = "{at:08x}  {hexes}  |{text}|") -> str:
+    """Return a dump as hexdump and its relatives print it, with numbers of `width` bytes."""
+    rows = [raw[at : at + 16] for at in range(0, len(raw), 16)]
+    texts = ["".join(chr(one) if 32 <= one < 127 else "." for one in row) for row in rows]
+    pairs = enumerate(zip(rows, texts, strict=True))
+    return "\n".join(line.format(at=16 * n, hexes=row.hex(" ", -width), text=text) for n, (row, text) in pairs)
+
+
+def swapped(raw: bytes) -> str:
+    """Return 16-bit numbers of a little-endian machine, as `od -x` prints them."""
+    even = raw + b"\0" * (len(raw) % 2)
+    return " ".join(even[at : at + 2][::-1].hex() for at in range(0, len(even), 2))
+
+
+# What a program on an appliance may print if it does not print the text: each hides the secret from a glance only.
+DISGUISES: dict[str, Callable[[str], str]] = {
+    "reversed": lambda s: s[::-1],
+    "rot13": lambda s: codecs.encode(s, "rot13"),
+    "base85": lambda s: base64.b85encode(s.encode()).decode(),
+    "base85 at another place": lambda s: base64.b85encode(f"pw:{s}\n".encode()).decode(),
+    "ascii85": lambda s: base64.a85encode(f"p:{s}\n".encode()).decode(),
+    "base32 at another place": lambda s: base64.b32encode(f"pw:{s}\n".encode()).decode(),
+    "base32, lower case": lambda s: base64.b32encode(s.encode()).decode().lower(),
+    "base32hex": lambda s: base64.b32hexencode(s.encode()).decode(),
+    "uuencode": lambda s: binascii.b2a_uu(f"p:{s}".encode()).decode(),
+    "base64 of UTF-16": lambda s: base64.b64encode(s.encode("utf-16-le")).decode(),
+    "base64 twice": lambda s: base64.b64encode(base64.b64encode(s.encode())).decode(),
+    "hex of base64": lambda s: base64.b64encode(s.encode()).hex(),
+    "quoted-printable, every byte": lambda s: "".join(f"={one:02X}" for one in s.encode()),
+    "a header": lambda s: re.sub("[^A-Za-z0-9 ]", lambda sign: f"={ord(sign[0]):02X}", s).replace(" ", "_"),
+    "hexdump": lambda s: dumped(s.encode(), 1),
+    "xxd": lambda s: dumped(s.encode(), 2, "{at:08x}: {hexes}  {text}"),
+    "od of characters": lambda s: f"0000000{''.join(f'   {sign}' for sign in s[:16])}\n0000020{'   '.join(['', *s[16:]])}",
+    "little-endian": lambda s: swapped(s.encode()),
+    "binary": lambda s: " ".join(f"{one:08b}" for one in s.encode()),
+    "binary without blanks": lambda s: "".join(f"{one:08b}" for one in s.encode()),
+    "braced escapes": lambda s: "".join(f"\\u{{{ord(sign):x}}}" for sign in s),
+    "code points": lambda s: " ".join(f"U+{ord(sign):04X}" for sign in s),
+    "spaced": " ".join,
+    "a list": lambda s: json.dumps(list(s)),
+    "joined strings": lambda s: "'" + "' . '".join(s) + "'",
+    "full width": lambda s: "".join(chr(ord(sign) + 0xFEE0) if "!" <= sign <= "~" else sign for sign in s),
+    "accents": "\u0301".join,
+    "mixed case": str.swapcase,
+    "tags": "<b>".join,
+    "colours of printf": "\\033[1m".join,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("secret", ["correct horse battery staple", "Zk3!vq9`Lw$(id)"])
+@pytest.mark.parametrize("disguise", DISGUISES)
+def test_secret_is_replaced_in_each_disguise(known: Redactor, secret: str, disguise: str) -> None:
+    known.add(secret)
+    form = DISGUISES[disguise](secret)
+    shown = redact.clean(f"before {form} after" if "\n" not in form.strip() else f"before\n{form}\nafter")
+    assert BLANK in shown
+    assert shown.startswith("before")
+    assert shown.endswith("after")
+    assert not any(form[at : at + 10] in shown for at in range(len(form) - 9)), shown
+
+
+def test_words_that_only_resemble_a_secret_stay(known: Redactor) -> None:
+    known.add("Xk-9 backup of tscm")  # ends like one of our own texts
+    known.add("20.261-127")
+    for text in ("the backup of tscm-old", "2026-11-27 and 20 261 127", "0000 1111 2222 3333", "cafe babe 0bad f00d"):
+        assert redact.clean(text) == text
 
 
 @pytest.mark.parametrize("secret", SECRETS)

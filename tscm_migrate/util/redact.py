@@ -1,7 +1,7 @@
 """Clean text from outside before it is shown, written or put into an exception.
 
 Control sequences are removed, then known secrets are blanked. A secret is looked for in every encoding that
-this package writes, and also where control sequences or line breaks cut it.
+this package or a usual program writes, and also where control sequences, line breaks or punctuation divide it.
 
 An ordinary secret (a short one, a number, or a word of our own texts, paths or of the inventory) cannot be blanked
 everywhere: that would damage our own sentences, keys and paths. It is blanked only in what `outside` is given.
@@ -10,7 +10,9 @@ everywhere: that would damage our own sentences, keys and paths. It is blanked o
 from __future__ import annotations
 
 import base64
+import binascii
 import bisect
+import codecs
 import contextlib
 import functools
 import html
@@ -24,10 +26,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 BLANK = "•••"
 _SHORT = 6  # a shorter form occurs by chance
+_SPELLED = 8  # letters and digits of a value; fewer are in other words by chance
 _SEQUENCE = (
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
     r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)"  # OSC, DCS: titles, clipboard
@@ -45,7 +48,11 @@ _BACKSPACE = re.compile(r"[^\x08\n]\x08")
 _CUTS = rf"{_SEQUENCE}|{_SINGLE}|\x08|(?<![ \t])[ \t]*\n[ \t]*"
 _JUNK = (
     re.compile(_CUTS),
-    re.compile(_CUTS + r"|\\(?:x1b|u001b)\[[0-?]*[ -/]*[@-~]|\\(?:[nrtb]|x[0189][0-9a-f]|u00[0189][0-9a-f])"),
+    re.compile(  # controls as repr and shells write them
+        _CUTS + r"|(?:\\(?:x1b|u001b|033|e)|\^\[)\[[0-?]*[ -/]*[@-~]|\\(?:[nrtb]|x[0189][0-9a-f]|u00[0189][0-9a-f])"
+        r"|\^\["
+    ),
+    re.compile(r"<[^<>\n]{0,40}>"),
 )
 _NOT_PLAIN = re.compile(r"[^\w@%+=:,./-]", re.ASCII)
 _BREAK = re.compile(r"\s*[\n\t]\s*")
@@ -73,6 +80,7 @@ class Redactor:
         self._own: frozenset[str] = frozenset()
         self._everywhere: re.Pattern[str] | None = None
         self._ordinary: re.Pattern[str] | None = None
+        self._spelled: tuple[str, ...] = ()
 
     def add(self, value: str) -> None:
         """Blank this value from now on, in every encoding that is written anywhere."""
@@ -94,7 +102,19 @@ class Redactor:
     def __call__(self, text: str) -> str:
         """The text with every value blanked that is not an ordinary word."""
         pattern = self._everywhere
-        return _without_numbers(self._values, _blanked(pattern, text)) if pattern else text
+        if not pattern:
+            return text
+        return _without_numbers(self._values, pattern, _without_dumps(self._values, _blanked(pattern, text)))
+
+    def spelled(self, text: str) -> str:
+        """Return the text without each value whose letters and digits are there in order, whatever is between them."""
+        if not self._spelled:
+            return text
+        bare = _bare(text)
+        for value in self._spelled:
+            if value in bare:
+                text = _without_spelled(value, text)
+        return text
 
     def ordinary(self, text: str) -> str:
         """Return the text with the ordinary values blanked, if they are words of their own and not part of a path."""
@@ -108,6 +128,12 @@ class Redactor:
             (ordinary if self._is_ordinary(form) else everywhere).add(form)
         self._ordinary = _pattern(ordinary, r"(?<![\w/.-]){}(?![\w/-]|\.\w)")
         self._everywhere = _pattern(everywhere, "{}")
+        bare = {_bare(value) for value in self._values}
+        ours = _bare("\0".join(self._own)) + _bare_words()
+        self._spelled = tuple(
+            form for value in bare if len(value) >= _SPELLED and not value.isdecimal() and value not in ours
+            for form in (value, value[::-1])
+        )  # fmt: skip
 
     def _is_ordinary(self, form: str) -> bool:
         if len(form) < _SHORT or form.isdigit():
@@ -119,14 +145,35 @@ def _pattern(forms: set[str], around: str) -> re.Pattern[str] | None:
     """Any of the forms, the longest first: one secret may hold another."""
     if not forms:
         return None
-    longest_first = sorted(forms, key=lambda form: (-len(form), form))
-    return re.compile(around.format("(?:" + "|".join(map(_expression, longest_first)) + ")"))
+    tree: dict[str, Any] = {}
+    for form in forms:
+        at = tree
+        for sign in _SIGN.findall(form):
+            at = at.setdefault(sign, {})
+        at[""] = {}
+    return re.compile(around.format(_expression(tree)))
 
 
-def _expression(form: str) -> str:
-    """A blank of the secret may be the place at which its line was broken; hex digits of a URL have either case."""
-    text = re.escape(form).replace(r"\ ", r"[ \t\xa0]*")
-    return re.sub("%[0-9A-F]{2}", lambda found: f"(?i:{found[0]})", text)
+_SIGN = re.compile("%[0-9A-F]{2}|.", re.DOTALL)
+
+
+def _expression(tree: dict[str, Any]) -> str:
+    """Return the expression of a tree of forms by their characters: with a list of hundreds it would take much longer.
+
+    A blank of the secret may be the place at which its line was broken; hex digits of a URL have either case.
+    """
+    branches = []
+    for sign in sorted(tree, reverse=True):  # the end of a form, "", is the last
+        path, below = [sign], tree[sign]
+        while len(below) == 1:
+            ((then, below),) = below.items()
+            path.append(then)
+        branches.append("".join(map(_sign, path)) + (_expression(below) if below else ""))
+    return branches[0] if len(branches) == 1 else f"(?:{'|'.join(branches)})"
+
+
+def _sign(sign: str) -> str:
+    return r"[ \t\xa0]*" if sign == " " else f"(?i:{sign})" if len(sign) > 1 else re.escape(sign)
 
 
 @functools.cache
@@ -139,11 +186,34 @@ def _our_words() -> str:
     )
 
 
+@functools.cache
+def _bare_words() -> str:
+    return _bare(_our_words())
+
+
+_NO_LETTER = re.compile(r"[\W_]+")
+
+
+def _bare(text: str) -> str:
+    """Return the letters and digits of a text, without case, accents and typographic variants."""
+    text = text if text.isascii() else unicodedata.normalize("NFKD", text)
+    return _NO_LETTER.sub("", text.casefold())
+
+
+def _without_spelled(value: str, text: str) -> str:
+    """Return the text without the places whose letters and digits are this value."""
+    places = [at for at, sign in enumerate(text) for _ in _bare(sign)]
+    bare = "".join(map(_bare, text))
+    for found in reversed([*re.finditer(re.escape(value), bare)]):
+        text = text[: places[found.start()]] + BLANK + text[places[found.end() - 1] + 1 :]
+    return text
+
+
 def _forms(value: str) -> set[str]:
     """The value in every encoding that we, a library or an appliance's program may write."""
     found = {form for variant in _variants(value) for form in _escaped(variant)}
     found |= {value.upper(), value.lower()}  # some programs print in capitals
-    return {form for form in found | _in_url(value) | _in_base64(value) if form}
+    return {form for form in found | _in_url(value) | _in_bases(value) | _ciphered(value) if form}
 
 
 def _variants(value: str) -> set[str]:
@@ -168,6 +238,7 @@ def _escaped(value: str) -> set[str]:
         ascii(value)[1:-1],
         _NOT_PLAIN.sub(r"\\\g<0>", value),  # as bash's printf %q does
         re.sub(r"\W", r"\\\g<0>", value),  # as Perl's quotemeta does
+        html.escape(value).replace("&#x27;", "&apos;"),  # as XML writes it
     }
     texts |= {json.dumps(text)[1:-1] for text in texts} | {repr(text)[1:-1] for text in texts}
     texts |= {html.escape(text, quote=quote) for text in texts for quote in (True, False)}
@@ -187,52 +258,121 @@ def _in_url(value: str) -> set[str]:
     return found | {urllib.parse.quote(form) for form in found}  # as a part of another address
 
 
-def _in_base64(value: str) -> set[str]:
-    """Return the part of its base64 that is the same at any place in a longer text; also its hex and base32."""
+_QUADS = (
+    "".join(map(chr, (*range(48, 58), *range(65, 91), *range(97, 123)))) + "!#$%&()*+-;<=>?@^_`{|}~"
+)  # of b85encode
+_Z85 = str.maketrans(
+    _QUADS, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz".swapcase() + ".-:+=^!/*?&<>()[]{}@%$#"
+)
+
+
+def _uuencoded(raw: bytes) -> bytes:
+    return b"".join(binascii.b2a_uu(raw[at : at + 45])[1:-1] for at in range(0, len(raw), 45))
+
+
+# Each with the number of bytes that it encodes together.
+_BASES: tuple[tuple[int, Callable[[bytes], bytes]], ...] = (
+    (3, base64.b64encode), (5, base64.b32encode), (5, base64.b32hexencode), (4, base64.b85encode),
+    (4, base64.a85encode), (3, _uuencoded),
+)  # fmt: skip
+
+
+def _at_any_place(raw: bytes, size: int, encode: Callable[[bytes], bytes]) -> set[str]:
+    """Return the part of an encoding that is the same whatever stands before and behind `raw`, for each offset."""
+    found = set()
+    for before in range(size):
+        behind = -(before + len(raw)) % size
+        one, other = (encode(sign * before + raw + sign * behind).decode() for sign in (b"\1", b"\xfe"))
+        same = "".join(a if a == b else "\n" for a, b in zip(one, other, strict=True))
+        found.add(max(same.split("\n"), key=len))
+    return found
+
+
+def _in_bases(value: str) -> set[str]:
+    """Return the value in base64 and its relatives, at any place in a longer text; also in hex."""
     raw = value.encode(errors="surrogateescape")
     found = {
         raw.hex(),
         raw.hex().upper(),
-        base64.b32encode(raw).decode().rstrip("="),
         quopri.encodestring(raw).decode(),
+        base64.b32encode(raw).decode().rstrip("="),
     }
-    for before in range(3):
-        encoded = base64.b64encode(b"\0" * before + raw).decode().rstrip("=")
-        end = len(encoded) - (1 if (before + len(raw)) % 3 else 0)
-        found |= {encoded[(0, 2, 3)[before] : end]}
-    found |= {form.replace("+", "-").replace("/", "_") for form in found}
+    found |= {encode(raw).decode() for _, encode in _BASES}
+    found |= {
+        re.sub(rb"[^A-Za-z0-9 ]", lambda sign: b"=%02X" % ord(sign[0]), raw).decode().replace(" ", "_")
+    }  # in a header
+    for size, encode in _BASES:
+        found |= _at_any_place(raw, size, encode)
+    for wide in ("utf-16-le", "utf-16-be"):
+        found |= _at_any_place(value.encode(wide, errors="surrogatepass"), 3, base64.b64encode)
+    twice = {
+        form
+        for once in _at_any_place(raw, 3, base64.b64encode)
+        for form in _at_any_place(once.encode(), 3, base64.b64encode)
+    }
+    found |= twice | {form.replace("+", "-").replace("/", "_") for form in found}
+    found |= {form.lower() for form in found if form.isupper()} | {form.translate(_Z85) for form in found}
     return {form for form in found if len(form) >= _SHORT}
+
+
+def _ciphered(value: str) -> set[str]:
+    """Return the value as programs write it that hide a text from a glance: reversed, rot13, rot47."""
+    rot47 = "".join(chr(33 + (ord(sign) + 14) % 94) if "!" <= sign <= "~" else sign for sign in value)
+    return {value[::-1], codecs.encode(value, "rot13"), rot47}
 
 
 # Characters as numbers, as dumps, escapes and references write them: "47 72", "\\x47\\x72", "%47%72", "&#71;&#114;".
 _HEX = "[0-9A-Fa-f]"
 _NUMBER = (
-    rf"(?:(?:\\x|%|0x){_HEX}{{2}}|\\u{_HEX}{{4}}|\\[0-7]{{3}}|&#[xX]?{_HEX}{{1,6}};|(?<![0-9A-Za-z])"
-    rf"{_HEX}{{2,8}}(?![0-9A-Za-z]))"
+    rf"(?:(?:\\x|%|=|0x){_HEX}{{1,2}}|\\[xu]\{{{_HEX}{{1,6}}\}}|\\u{_HEX}{{4}}|\\U{_HEX}{{8}}|[Uu]\+{_HEX}{{4,6}}|\\[0-7]{{3}}"
+    rf"|&#[xX]?{_HEX}{{1,6}};?|(?<![0-9A-Za-z]){_HEX}{{2,8}}(?![0-9A-Za-z]))"
 )
-_NUMBERS = re.compile(rf"{_NUMBER}(?:[ ,:-]{{0,2}}{_NUMBER}){{{_SHORT // 2 - 1},}}", re.ASCII)
+_NUMBERS = re.compile(
+    rf"{_NUMBER}(?:[\s,:-]{{0,3}}{_NUMBER}){{{_SHORT // 2 - 1},}}"
+    rf"|(?<![0-9A-Za-z]){_HEX}{{{2 * _SHORT},}}(?![0-9A-Za-z])",
+    re.ASCII,
+)
+# Lines of hexdump, xxd and od: an offset, then numbers or characters, and perhaps the text.
+_DUMP = re.compile(r"^[ \t]*[0-9A-Fa-f]{4,16}:?[ \t].*(?:\n[ \t]*[0-9A-Fa-f]{4,16}:?(?:[ \t].*)?$)*", re.MULTILINE)
+_OFFSET, _TEXT = re.compile(r"^\s*[0-9A-Fa-f]+:?\s+", re.MULTILINE), re.compile(r"\s*(?:\||>|\s{2}\S).*$", re.MULTILINE)
 
 
-def _without_numbers(values: frozenset[str], text: str) -> str:
-    """Return the text without each row of numbers that contains a value."""
+def _without_numbers(values: frozenset[str], pattern: re.Pattern[str], text: str) -> str:
+    """Return the text without each row of numbers that contains a value, or a form of it."""
     known = [value for value in values if len(value) >= _SHORT]
 
     def checked(row: re.Match[str]) -> str:
-        return BLANK if any(value in read for read in _characters(row[0]) for value in known) else row[0]
+        read = _characters(row[0])
+        return BLANK if any(pattern.search(one) or any(value in one for value in known) for one in read) else row[0]
 
     return _NUMBERS.sub(checked, text) if known else text
 
 
+def _without_dumps(values: frozenset[str], text: str) -> str:
+    """Return the text without each dump of memory, with offsets, that contains a value."""
+    known = [value for value in values if len(value) >= _SHORT]
+
+    def checked(dump: re.Match[str]) -> str:
+        bare = _OFFSET.sub("", dump[0])
+        read = [*_characters(_TEXT.sub("", bare)), "".join(line[::4] for line in bare.splitlines())]
+        return BLANK if any(value in one for value in known for one in read) else dump[0]
+
+    return _DUMP.sub(checked, text) if known else text
+
+
 def _characters(row: str) -> Iterator[str]:
-    """Yield the text of a row of numbers: as hexadecimal bytes, and as characters or bytes in base 16, 10 and 8."""
-    numbers = [re.sub(r"0x|[^0-9A-Fa-f]", "", number) for number in re.findall(_NUMBER, row, re.ASCII)]
+    """Yield the text of a row of numbers: as hexadecimal bytes, and as characters or bytes in several bases."""
+    numbers = [re.sub(r"0x|[^0-9A-Fa-f]", "", number) for number in re.findall(rf"{_NUMBER}|{_HEX}+", row, re.ASCII)]
     digits = "".join(numbers)
     yield bytes.fromhex(digits[: len(digits) // 2 * 2]).decode(errors="replace")
-    for base in (16, 10, 8):
+    yield b"".join(bytes.fromhex(number)[::-1] for number in numbers if not len(number) % 2).decode(errors="replace")
+    for base in (16, 10, 8, 2):
         with contextlib.suppress(ValueError, OverflowError):
             points = [int(number, base) for number in numbers]
             yield "".join(map(chr, points))
             yield bytes(points).decode(errors="replace")
+    with contextlib.suppress(ValueError, OverflowError):
+        yield int(digits, 2).to_bytes(len(digits) // 8).decode(errors="replace")
 
 
 def _blanked(pattern: re.Pattern[str], text: str) -> str:
@@ -272,7 +412,7 @@ known = Redactor()  # the process's own: what one room resolves, no other room m
 
 def clean(text: str) -> str:
     """What may be shown or written: no control sequence, no secret that is not an ordinary word; lines stay lines."""
-    return known(printable(known(text)))
+    return known.spelled(known(printable(known(text))))
 
 
 def one_line(text: str) -> str:
