@@ -58,6 +58,26 @@ def test_inventory_of_another_user_is_refused_until_the_remedy_ran(site: Path, w
     assert list(load(site).hosts) == ["tscm-old"]
 
 
+def test_folder_further_up_that_everybody_can_write_is_refused_until_the_remedy_ran(tmp_path: Path) -> None:
+    above = tmp_path / "above"
+    folder = above / "between" / "site"
+    folder.mkdir(parents=True, mode=0o755)
+    file = folder / "hosts.toml"
+    file.write_text(TEXT)
+    file.chmod(0o644)
+    for mode in (0o775, 0o1777):
+        above.chmod(mode)
+        assert load(file), "only a folder is refused in which every user can exchange others' folders"
+    above.chmod(0o777)
+    link = tmp_path / "link.toml"
+    link.symlink_to(file)
+    for path in (file, link):
+        with pytest.raises(UnsafeFile, match=r"above \(mode 0777\)") as refused:
+            load(path)
+    subprocess.run(["sh", "-c", commands_of(refused.value)], check=True, timeout=100)
+    assert load(file)
+
+
 def test_link_its_folder_and_its_target_are_checked(site: Path, tmp_path: Path) -> None:
     link_folder = tmp_path / "links"
     link_folder.mkdir(mode=0o755)

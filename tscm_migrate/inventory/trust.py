@@ -22,6 +22,8 @@ _OTHERS = stat.S_IWGRP | stat.S_IWOTH
 def check(path: Path, what: str) -> None:
     """Refuse a file that others own or can change; links are followed, and the folders of both ends are checked.
 
+    A folder further up is refused if every user can write to it: they could exchange the folders in it at any time.
+
     Args:
         path: the file; a missing file is not checked.
         what: its name in the message, such as "the inventory".
@@ -37,7 +39,9 @@ def check(path: Path, what: str) -> None:
     except (OSError, RuntimeError):
         return  # reading the file reports the problem
     folders = dict.fromkeys((file.parent, path.parent.resolve()))
+    above = dict.fromkeys(each for folder in folders for each in folder.parents if each not in folders)
     faults = [fault for place in (file, *folders) for fault in _faults(place)]
+    faults += [fault for place in above for fault in _faults(place, everybody=True)]
     if faults:
         raise UnsafeFile(
             f"{what} is not read: " + "; ".join(text for text, _ in faults),
@@ -47,17 +51,21 @@ def check(path: Path, what: str) -> None:
         )
 
 
-def _faults(place: Path) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with a file or a folder, and the command that corrects it."""
+def _faults(place: Path, *, everybody: bool = False) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with a file or a folder, and the command that corrects it.
+
+    If `everybody`, its owner and its group are not checked.
+    """
     found = place.stat()
     own = getattr(os, "geteuid", lambda: 0)()
     sudo = "" if own == 0 else "sudo "
-    if found.st_uid not in {0, own}:
+    if found.st_uid not in {0, own} and not everybody:
         yield f"{place} belongs to {_name_of(place)}", f"{sudo}chown {shlex.quote(_me())} {quoted(place)}"
     sticky = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX  # protects others' files
-    if found.st_mode & _OTHERS and not sticky:
+    if found.st_mode & (stat.S_IWOTH if everybody else _OTHERS) and not sticky:
         mine = "" if found.st_uid == own else sudo
-        yield f"others may write {place} (mode {stat.S_IMODE(found.st_mode):04o})", f"{mine}chmod go-w {quoted(place)}"
+        who = "o-w" if everybody else "go-w"
+        yield f"others may write {place} (mode {stat.S_IMODE(found.st_mode):04o})", f"{mine}chmod {who} {quoted(place)}"
 
 
 def _name_of(place: Path) -> str:

@@ -278,7 +278,7 @@ _BASES: tuple[tuple[int, Callable[[bytes], bytes]], ...] = (
 
 
 def _at_any_place(raw: bytes, size: int, encode: Callable[[bytes], bytes]) -> set[str]:
-    """Return the part of an encoding that is the same whatever stands before and behind `raw`, for each offset."""
+    """Return the part of an encoding that is the same whatever is before and behind `raw`, for each offset."""
     found = set()
     for before in range(size):
         behind = -(before + len(raw)) % size
