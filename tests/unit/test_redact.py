@@ -251,6 +251,20 @@ def test_secret_of_the_environment_is_replaced_by_every_task(tmp_path: Path) -> 
     assert f"is it {BLANK}? [y/n]" in json.loads(done.stdout)["question"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows writes no core file")
+def test_crash_writes_no_memory_to_a_file() -> None:
+    code = """if True:
+        import contextlib, resource
+        from tscm_migrate.cli.main import main
+        resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2)
+        with contextlib.suppress(SystemExit):
+            main(["--version"])
+        print(resource.getrlimit(resource.RLIMIT_CORE)[0])
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=True)
+    assert done.stdout.splitlines()[-1] == "0"
+
+
 def test_longest_of_overlapping_secrets_is_replaced(known: Redactor) -> None:
     for secret in ("Hx7#inner", "aa-Hx7#inner-bb", "inner-bb-cc9"):
         known.add(secret)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the console script; ends with SystemExit."""
     _ready_streams()
+    _no_core_file()
     try:
         program().run(list(argv) if argv is not None else None)
     except BrokenPipeError:  # `… | head` has read enough
@@ -37,3 +38,12 @@ def _ready_streams() -> None:
         reconfigure = getattr(getattr(sys, name), "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="replace")
+
+
+def _no_core_file() -> None:
+    """Prevent a file with this process's memory, which contains secrets, if it crashes; also of its children."""
+    if sys.platform != "win32":
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_CORE)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, most))

@@ -14,7 +14,7 @@ from tscm_migrate.util.operator_command import quoted
 from tscm_migrate.util.private import expanded, is_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 _OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
@@ -38,10 +38,7 @@ def check(path: Path, what: str) -> None:
         file = path.resolve(strict=True)
     except (OSError, RuntimeError):
         return  # reading the file reports the problem
-    folders = dict.fromkeys((file.parent, path.parent.resolve()))
-    above = dict.fromkeys(each for folder in folders for each in folder.parents if each not in folders)
-    faults = [fault for place in (file, *folders) for fault in _faults(place)]
-    faults += [fault for place in above for fault in _faults(place, everybody=True)]
+    faults = [*_all_faults(file, {file.parent: None, path.parent.resolve(): None})]
     if faults:
         raise UnsafeFile(
             f"{what} is not read: " + "; ".join(text for text, _ in faults),
@@ -49,6 +46,14 @@ def check(path: Path, what: str) -> None:
             + " && ".join(command for _, command in faults),
             file=str(path),
         )
+
+
+def _all_faults(file: Path, folders: Mapping[Path, None]) -> Iterator[tuple[str, str]]:
+    for place in (file, *folders):
+        yield from _faults(place)
+    for above in dict.fromkeys(each for folder in folders for each in folder.parents):
+        if above not in folders:
+            yield from _faults(above, everybody=True)
 
 
 def _faults(place: Path, *, everybody: bool = False) -> Iterator[tuple[str, str]]:
