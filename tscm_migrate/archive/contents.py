@@ -30,7 +30,8 @@ _CHAIN = 16  # extended headers before one member
 _EXTENSIONS = 100_000  # blocks with the map of a sparse file
 _BLOCK = tarfile.BLOCKSIZE
 _LONG_NAMES = {tarfile.GNUTYPE_LONGNAME: "path", tarfile.GNUTYPE_LONGLINK: "linkpath"}
-_KNOWN, _SPARSE = ("path", "linkpath", "size"), "GNU.sparse."
+_SPARSE = "GNU.sparse."
+_KNOWN = ("path", "linkpath", "size", "GNU.sparse.name")
 _PAX = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
 BROKEN = (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError, ValueError)  # of a damaged archive
 
@@ -203,7 +204,11 @@ class _Headers:
         if kind in _LONG_NAMES:
             self.own[_LONG_NAMES[kind]] = data.partition(b"\0")[0].decode(errors="surrogateescape")
             return
-        known = {key: value for key, value in _records(data).items() if key in _KNOWN or key.startswith(_SPARSE)}
+        # Of the other keys of a sparse file only the presence counts: any number of them may be sent for all members.
+        found = _records(data)
+        known = {key: value for key, value in found.items() if key in _KNOWN}
+        if any(key.startswith(_SPARSE) for key in found):
+            known[_SPARSE] = ""
         (self.shared if kind == tarfile.XGLTYPE else self.own).update(known)
 
     def member(self, info: tarfile.TarInfo) -> _Member:

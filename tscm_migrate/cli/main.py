@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.cli.failures import say, say_unforeseen
 from tscm_migrate.cli.program import program
@@ -42,8 +43,7 @@ def _ready_streams() -> None:
 
 def _no_core_file() -> None:
     """Prevent a file with this process's memory, which contains secrets, if it crashes; also of its children."""
-    if sys.platform != "win32":
-        import resource
-
+    if os.name != "nt":
+        resource: Any = importlib.import_module("resource")
         _, most = resource.getrlimit(resource.RLIMIT_CORE)
         resource.setrlimit(resource.RLIMIT_CORE, (0, most))
