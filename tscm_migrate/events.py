@@ -133,12 +133,16 @@ class CommandRun(Event):
 
 @dataclass(frozen=True)
 class Waiting(Event):
-    """The run waits for something; `elapsed` and `limit` are in seconds."""
+    """The run waits for something; `elapsed` and `limit` are in seconds.
+
+    A wait that is `planned` ends well after `limit`, when a time has come; any other one gives up then.
+    """
 
     what: str
     elapsed: float
     limit: float
     host: str = ""
+    planned: bool = False
 
 
 @dataclass(frozen=True)

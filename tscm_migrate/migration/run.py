@@ -121,11 +121,11 @@ def migrate_in_window(options: MigrateOptions, session: Session, *, times: windo
     opens, closes = _iso(chosen.opens), _iso(chosen.closes)
     options = replace(options, yes=True, not_before=opens, not_after=closes, stage_at=None)
     if options.rehearsal:
-        window.wait(stage, "the time of the rehearsal", emit, times)
+        window.wait(stage, "for the time of the rehearsal", emit, times)
         migrate(replace(options, pause_before=None), session, only_rehearsal="rehearse")
         done = estimate.known(options.from_ or options.to, options.to)
         options = replace(options, rehearsed=done.run if done else "")
-    window.wait(chosen.opens, "the change window", emit, times)
+    window.wait(chosen.opens, "for the change window", emit, times)
     return migrate(options, session)
 
 

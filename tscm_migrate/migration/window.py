@@ -152,5 +152,5 @@ def wait(until: datetime | None, what: str, emit: Emit, times: Clock) -> None:
         return
     began = times.now()
     while (left := (until - times.now()).total_seconds()) > 0:
-        emit(Waiting(what, (times.now() - began).total_seconds(), (until - began).total_seconds()))
+        emit(Waiting(what, (times.now() - began).total_seconds(), (until - began).total_seconds(), planned=True))
         times.sleep(min(left, 10.0 if left > 60 else 1.0))

@@ -46,7 +46,7 @@ class Plain:
         self._meter = Meter()
         self._waiting = ("", 0.0)
         self._advice = ""
-        self._dry_run = self._preflight = False
+        self._dry_run = self._preflight = self._rehearsal = False
 
     def __call__(self, event: Event) -> None:
         """Take one event."""
@@ -64,15 +64,18 @@ class Plain:
                 return line_of(event) if self._due(event, now) else ""
             case CommandRun() if self._verbose:
                 return f"    {event.host}$ {event.display} [{event.status}, {duration_text(event.seconds)}]"
+            case RunFinished(outcome="rolled-back") if self._rehearsal:
+                return line_of(event).replace(state_text("rolled-back"), "rehearsed", 1)
             case Checked():
                 before, self._advice = self._advice, event.remedy
-                return line_of(replace(event, remedy="")) if event.remedy == before else line_of(event)
+                event = replace(event, remedy="") if event.remedy == before else event
         return line_of(event)
 
     def _follow(self, event: Event) -> None:
         """Keep what later events depend on: whether it is a dry run, and whether the preflight checks run."""
         if isinstance(event, RunStarted):
             self._dry_run = event.verb == "dry run"
+            self._rehearsal = event.verb in {"rehearse", "prompts learn"}
         if isinstance(event, StepStarted):
             self._preflight = event.step == "preflight"
 
@@ -85,9 +88,10 @@ class Plain:
         return isinstance(event, Estimated) and event.step not in _TOTALS
 
     def _due(self, event: Waiting, now: float) -> bool:
-        """Whether a wait gets a line: at its beginning, and every ten seconds."""
+        """Whether a wait gets a line: at its beginning, and every ten seconds; rarely while a planned wait is long."""
         what, last = self._waiting
-        if event.what == what and now - last < LOG_EVERY:
+        every = max(LOG_EVERY, (event.limit - event.elapsed) / 10) if event.planned else LOG_EVERY
+        if event.what == what and now - last < every:
             return False
         self._waiting = (event.what, now)
         return True

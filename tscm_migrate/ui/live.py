@@ -13,6 +13,7 @@ from rich.console import Console, Group, RenderableType
 from rich.control import Control
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.segment import ControlType
 from rich.table import Table
 from rich.text import Text
 
@@ -27,6 +28,7 @@ from tscm_migrate.events import (
     RunStarted,
     StepFinished,
     StepStarted,
+    Waiting,
 )
 from tscm_migrate.ui import operator
 from tscm_migrate.ui.console import folded
@@ -62,6 +64,7 @@ class LiveView:
         self._lines = Plain()  # what is printed before and after
         self._started: RunStarted | None = None
         self._estimates: list[Estimated] = []
+        self._counting = False  # whether the last line is a planned wait
         self._width = self.console.width
         self._kept: deque[str] = deque(maxlen=_KEPT)
 
@@ -81,6 +84,8 @@ class LiveView:
             operator.draw(self)
             self.show()
         if self._board is None:
+            if self._counts_down(event):
+                return
             if not (isinstance(event, Checked) and event.severity == "ok"):
                 self._say(self._lines.text(event, now))
             return
@@ -90,6 +95,17 @@ class LiveView:
             self._finish(event)
         elif self._stays(event):
             self._say(line_of(event))
+
+    def _counts_down(self, event: Event) -> bool:
+        """Show a planned wait on one line that is drawn again each time; return whether the event was one."""
+        if self._counting:
+            self.console.control(Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2)))
+        self._counting = isinstance(event, Waiting) and event.planned
+        if self._counting:
+            shown = Text(line_of(event).strip(), style="dim", no_wrap=True)
+            shown.truncate(self.console.width - 1)
+            self.console.print(shown, end="", soft_wrap=True)
+        return self._counting
 
     def _begins_steps(self, event: Event) -> bool:
         """Return whether the first of the run's announced steps begins."""

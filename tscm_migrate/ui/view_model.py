@@ -282,7 +282,8 @@ def waits(event: Waiting, more: float = 0.0) -> tuple[str, str]:
     what = redact.clean(event.what)
     what = f"waiting {what}" if what.startswith(("for ", "until ")) else what
     elapsed = event.elapsed + more
-    return f"{what}, since {duration_text(elapsed)}", f"gives up in {duration_text(max(event.limit - elapsed, 0))}"
+    left = duration_text(max(event.limit - elapsed, 0))
+    return f"{what}, since {duration_text(elapsed)}", f"{left} left" if event.planned else f"gives up in {left}"
 
 
 def clock(seconds: float) -> str:

@@ -55,6 +55,37 @@ def test_a_wait_says_since_when_and_until_when() -> None:
     assert "since 44 s" in "\n".join(shown(b, 144.0))  # goes on between two looks
 
 
+def test_planned_wait_is_one_line_that_counts_down(view: tuple[LiveView, io.StringIO]) -> None:
+    made, out = view
+    for elapsed in range(0, 40, 10):
+        made(Waiting("for the change window", float(elapsed), 83_000.0, planned=True))
+    assert "\n" not in out.getvalue()
+    assert "waiting for the change window, since 30 s, 23 h 2 min left" in out.getvalue()
+    assert "gives up" not in out.getvalue()
+    made(Message("it begins"))
+    assert out.getvalue().endswith("\x1b[2Kit begins\n")
+
+
+def test_planned_wait_of_a_day_is_a_few_lines_of_a_log() -> None:
+    plain, day = lines.Plain(), 86_400
+    events = (
+        (float(at), Waiting("for the change window", float(at), float(day), planned=True)) for at in range(0, day, 10)
+    )
+    written = [text for at, event in events if (text := plain.text(event, at))]
+    assert written[0] == "  waiting for the change window, since 0 s, 1 d left"
+    assert 20 < len(written) < 100
+    assert "since 23 h 59 min" in written[-1], "more often towards the end"
+
+
+def test_end_of_a_rehearsal_is_named_so() -> None:
+    plain = lines.Plain()
+    ended = RunFinished("r", "rolled-back", 20.0)
+    plain.text(RunStarted("r", "rehearse", "a", "b"), 0.0)
+    assert plain.text(ended, 20.0).startswith("rehearsed after 20 s")
+    plain.text(RunStarted("r", "rollback", "a", "b"), 30.0)
+    assert plain.text(ended, 50.0).startswith("rolled back after 20 s")
+
+
 def test_a_transfer_has_a_share_a_rate_and_the_time_left() -> None:
     b = board()
     b.take(StepStarted("step-0", "Copy"), 100.0)
