@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FILE = "journal.jsonl"
+_LONGEST_ENTRY = 1 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,10 @@ class CampaignJournal:
         line = json.dumps({"t": at, "event": event, "data": redact.tree(data)}) + "\n"
         path = self.folder / _FILE
         try:
-            private.append(path, line, sync=True)
+            if event == "begun":  # a full disk may have left a part of one there
+                private.write(path, line)
+            else:
+                private.append(path, line, sync=True)
         except OSError as error:
             raise StateUnwritable(str(path), error.strerror or str(error)) from error
         self.state.apply(event, at, json.loads(line)["data"])
@@ -139,8 +143,8 @@ class CampaignJournal:
             JournalDamaged: a line in the middle is not readable.
         """
         path = (root or private.state_folder()) / "campaigns" / name / _FILE
-        if not path.is_file():
-            known = names(root=root)
+        known = names(root=root)
+        if name not in known:
             fix = f"known here: {', '.join(known)}" if known else "start one: tscm-migrate campaign run PLAN.toml"
             raise CampaignMissing(f"no campaign {name!r} was started here{suggestion(name, known)}", fix)
         opened = cls(name, root=root)
@@ -187,10 +191,16 @@ def locked(name: str, *, root: Path | None = None) -> Iterator[None]:
 
 
 def names(*, root: Path | None = None) -> list[str]:
-    """Return the campaigns of this workstation, by name."""
+    """Return the campaigns of this workstation, by name. A journal without a complete entry is not counted."""
     with contextlib.suppress(OSError):
-        return sorted(p.parent.name for p in ((root or private.state_folder()) / "campaigns").glob(f"*/{_FILE}"))
+        found = ((root or private.state_folder()) / "campaigns").glob(f"*/{_FILE}")
+        return sorted(path.parent.name for path in found if _has_begun(path))
     return []
+
+
+def _has_begun(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.readline(_LONGEST_ENTRY).endswith((b"\n", b"}"))
 
 
 def _result(data: dict[str, Any]) -> PairResult:

@@ -450,6 +450,17 @@ def test_options_become_words_of_a_command_line(rig: Callable[..., Rig]) -> None
     assert pair.words == ("--allow=os-differs", "--offline=isolate", "--no-restore-ssh")
 
 
+@pytest.mark.parametrize("left", [b"", b'{"t": "2026-11-26T18:00:00+00:00", "event": "beg'])
+def test_campaign_can_begin_after_a_full_disk_has_cut_its_first_entry(left: bytes, rig: Callable[..., Rig]) -> None:
+    one = rig()
+    (CampaignJournal("branches").folder / "journal.jsonl").write_bytes(left)
+    assert names() == []
+    with pytest.raises(CampaignMissing):
+        CampaignJournal.reopened("branches")
+    assert one.campaign().run() == Exit.DONE
+    assert CampaignJournal.reopened("branches").state.plan == str(one.path)
+
+
 def test_a_torn_last_line_is_dropped_and_damage_elsewhere_is_an_error(tmp_path: Path) -> None:
     journal = CampaignJournal("one", root=tmp_path)
     journal.write("begun", name="one", plan="p", inventory="", windows={})
