@@ -78,6 +78,65 @@ def refusing() -> Iterator[tuple[Refusing, Store]]:
         thread.join(60)
 
 
+class Endless(BaseHTTPRequestHandler):
+    """A server whose listing returns to its second page, and whose answers are longer than what was asked for."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
+
+    def head(self, status: int, size: int, **headers: str) -> None:
+        self.send_response_only(status)
+        given = {"content-length": size, "etag": '"x"', "last-modified": "Fri, 27 Nov 2026 00:00:00 GMT", **headers}
+        for name, value in given.items():
+            self.send_header(name.replace("_", "-"), str(value))
+        self.end_headers()
+
+    def do_HEAD(self) -> None:
+        self.head(200, SIZE)
+
+    def do_GET(self) -> None:
+        if "list-type" in self.path:
+            page = "<IsTruncated>true</IsTruncated><NextContinuationToken>again</NextContinuationToken>"
+            text = f"<ListBucketResult>{page}</ListBucketResult>".encode()
+            self.head(200, len(text))
+            self.wfile.write(text)
+            return
+        span = self.headers["range"].removeprefix("bytes=")
+        self.head(206, 100 * SIZE, content_range=f"bytes {span}/{SIZE}")
+        with contextlib.suppress(OSError):
+            for _ in range(100):
+                self.wfile.write(bytes(SIZE))
+
+
+SIZE = 20 << 20
+
+
+@pytest.fixture
+def endless() -> Iterator[Store]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Endless)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"s3://bucket/p?region=eu-north-1&endpoint=http://127.0.0.1:{server.server_address[1]}"
+    try:
+        with contextlib.closing(open_store(url, env=servers.ENV)) as store:
+            yield store
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_more_bytes_than_were_asked_for_are_refused(endless: Store) -> None:
+    with pytest.raises(StoreError, match="sends more than the 16777216 bytes"):
+        list(endless.read("hosts/a/x"))
+
+
+def test_a_listing_that_returns_to_a_page_is_refused(endless: Store) -> None:
+    with pytest.raises(StoreError, match="does not end after 2 pages"):
+        list(endless.entries("hosts"))
+
+
 def error(code: str, more: str = "") -> str:
     return f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>secret words</Message>{more}</Error>'
 

@@ -17,10 +17,11 @@ import re
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, unquote_plus, urlsplit
 
-from tscm_migrate.errors import MigrateError, StoreUnavailable
+from tscm_migrate.errors import MigrateError, StoreError, StoreUnavailable
 from tscm_migrate.offsite.stores import refusals
 from tscm_migrate.offsite.stores.base import Odd, Stat, Unfinished, is_key, shown
 from tscm_migrate.offsite.stores.refusals import Account, not_a_store
@@ -70,25 +71,27 @@ class Multiparts:
         asked = f"{self.prefix}{below}/" if below else self.prefix
         query = {"list-type": "2", "prefix": asked, "max-keys": "1000", "encoding-type": "url"}
         again = {"continuation-token": "NextContinuationToken"}
-        for page in self._pages("list", query, "ListBucketResult", again, most=_LISTED):
+        for page in self._pages("list", query, "ListBucketResult", again):
             for text in re.findall(r"<Contents>(.*?)</Contents>", page, re.DOTALL):
                 if (found := self._stat(text, odd)) is not None:
                     yield found
 
-    def _pages(
-        self, doing: str, query: dict[str, str], root: str, again: dict[str, str], *, most: int
-    ) -> Iterator[str]:
-        """Yield the pages of a listing, `most` at the most.
+    def _pages(self, doing: str, query: dict[str, str], root: str, again: dict[str, str]) -> Iterator[str]:
+        """Yield the pages of a listing.
 
         Args:
             doing: for an error.
             query: of the first page.
             root: name of the answer's root element.
             again: what is added to the query of the next page: name → element of the page with its value.
-            most: pages.
+
+        Raises:
+            StoreError: the listing has more than 10,000 pages, or returns to a page that it had.
         """
         marker: dict[str, str] = {}
-        for _ in range(most):
+        seen: set[str] = set()
+        while len(seen) < _LISTED and str(marker) not in seen:
+            seen.add(str(marker))
             page = self._call("GET", f"/{self.bucket}", {**query, **marker}, doing)
             if f"<{root}" not in page[:1000]:
                 raise not_a_store(self.account, url=self.url)
@@ -96,6 +99,8 @@ class Multiparts:
             marker = {name: _field(page, element) for name, element in again.items()}
             if _field(page, "IsTruncated") != "true" or not any(marker.values()):
                 return
+        fix = f"is the endpoint right? {self.endpoint}"
+        raise StoreError(detail=f"its listing does not end after {len(seen)} pages", fix=fix, url=self.url)
 
     def _stat(self, text: str, odd: Odd) -> Stat | None:
         raw, size, at = _field(text, "Key"), _field(text, "Size"), _when(_field(text, "LastModified"))
@@ -122,8 +127,10 @@ class Multiparts:
         """List unfinished uploads, of 200 pages at most."""
         query = {"uploads": "", "prefix": self.prefix, "max-uploads": "1000"}
         again = {"key-marker": "NextKeyMarker", "upload-id-marker": "NextUploadIdMarker"}
-        pages = self._pages("list unfinished uploads", query, "ListMultipartUploadsResult", again, most=_PAGES)
-        texts = (text for page in pages for text in re.findall(r"<Upload>(.*?)</Upload>", page, re.DOTALL))
+        pages = self._pages("list unfinished uploads", query, "ListMultipartUploadsResult", again)
+        texts = (
+            text for page in islice(pages, _PAGES) for text in re.findall(r"<Upload>(.*?)</Upload>", page, re.DOTALL)
+        )
         return [item for text in texts if (item := self._item(text))]
 
     def _item(self, text: str) -> Unfinished | None:

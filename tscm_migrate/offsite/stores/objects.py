@@ -120,7 +120,13 @@ class Objects:
     def _slice(self, key: str, start: int, size: int, tag: str | None) -> bytes:
         end = min(start + _SLICE, size)
         options: Any = {"range": (start, end)} | ({"if_match": tag} if tag else {})
-        return obstore.get(self._inner, key, options=options).bytes().to_bytes()
+        body = bytearray()
+        for chunk in obstore.get(self._inner, key, options=options).stream(min_chunk_size=CHUNK):
+            body += chunk
+            if len(body) > end - start:  # `bytes()` would keep whatever the server sends
+                detail = f"the server sends more than the {end - start} bytes that were asked for"
+                raise StoreError(detail=detail, url=self.url, key=key)
+        return bytes(body)
 
     def stat(self, key: str) -> Stat:
         """See `Store.stat`."""
