@@ -21,7 +21,8 @@ from tscm_migrate.appliance import cron_hold
 from tscm_migrate.appliance.appliance import Appliance, quote
 from tscm_migrate.archive import hashing
 from tscm_migrate.archive.names import acceptable
-from tscm_migrate.errors import CommandFailed, NoBackupYet, UsageError
+from tscm_migrate.errors import ApplianceError, CommandFailed, NoBackupYet, UsageError
+from tscm_migrate.util.redact import outside
 from tscm_migrate.util.text import number
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 WHEN = "55 0 1,15 * *"
 MARKERS = ".tscm-offsite"  # in the backup folder: one file for each archive with a verified off-site copy
+_LAST_YEAR = 9000
 _SHOWN = 20  # names of archives in a plan
 _DELETE = 'rm -f "./$f" "$m"'
 # Prints archives. A file name with a newline does not match the pattern; an empty file or a folder does not count as
@@ -153,9 +155,19 @@ def _later(minute: str, hour: str) -> str:
 
 
 def local_time(appliance: Appliance) -> datetime:
-    """Read the local time of the appliance, without a zone: cron uses it."""
+    """Read the local time of the appliance, without a zone: cron uses it.
+
+    Raises:
+        ApplianceError: it prints something else, or a year from which no later times can be computed.
+    """
     printed = appliance.run("date '+%Y-%m-%d %H:%M:%S'", display="read the local time").stdout.strip()
-    return datetime.strptime(printed, "%Y-%m-%d %H:%M:%S")  # noqa: DTZ007 - its zone does not matter
+    try:
+        found = datetime.strptime(printed, "%Y-%m-%d %H:%M:%S")  # noqa: DTZ007 - its zone does not matter
+    except ValueError:
+        found = datetime.max  # noqa: DTZ901 - refused below
+    if found.year >= _LAST_YEAR:
+        raise ApplianceError(appliance.name, f"its local time cannot be read: {outside(printed, 60)!r}")
+    return found
 
 
 def remove(appliance: Appliance) -> bool:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.local_shell import LocalShell, appliance_of
 from tscm_migrate.appliance import backup_schedule
 from tscm_migrate.appliance.backup_schedule import Schedule
-from tscm_migrate.errors import UsageError
-from tscm_migrate.model import Paths
+from tscm_migrate.errors import ApplianceError, UsageError
+from tscm_migrate.model import Host, Paths
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,3 +106,13 @@ def test_purge_deletes_only_archives_with_a_marker_of_their_hash(tmp_path: Path)
     left = sorted(int(path.name[26:28]) for path in tmp_path.glob("threatstop_backup_*"))
     assert left == [1, 3, 4, 5, 6], "only 2 is old, not the newest, and off-site with the same hash"
     assert not (markers / "threatstop_backup_2024-01-02_00_00_00.tsbak").exists()
+
+
+@pytest.mark.parametrize("printed", ["", "Fr 27. Nov", "9999-12-31 23:59:59", "2026-13-01 00:00:00", "\x1b[2J" * 100])
+def test_local_time_that_is_not_one_is_an_error_of_the_appliance(printed: str) -> None:
+    shell = LocalShell(Host("tscm-old", "127.0.0.43"), recorded={"local time": printed})
+    with pytest.raises(ApplianceError, match="local time cannot be read") as caught:
+        backup_schedule.local_time(appliance_of(shell))
+    assert caught.value.message().isprintable()
+    shell.recorded = {"local time": "2026-11-27 12:00:00\n"}
+    assert backup_schedule.local_time(appliance_of(shell)) == datetime(2026, 11, 27, 12)  # noqa: DTZ001
