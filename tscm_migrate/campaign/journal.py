@@ -70,6 +70,7 @@ class State:
     began: str = ""
     ended: str = ""
     why: str = ""
+    resumed: bool = False
     windows: dict[str, list[str]] = field(default_factory=dict)
     times: dict[str, list[str]] = field(default_factory=dict)  # by wave, as the plan had them
     waves: list[str] = field(default_factory=list)
@@ -88,6 +89,7 @@ class State:
                 self.times = data.get("times", {})
             case "resumed":
                 self.ended = self.why = ""
+                self.resumed = True
                 self.windows |= data.get("windows", {})
                 self.times |= data.get("times", {})
                 self.failed_before = {pair for pair, result in self.migrated.items() if not result.good}

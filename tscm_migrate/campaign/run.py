@@ -101,11 +101,7 @@ class Campaign:
 
     def _rehearse(self) -> None:
         """Rehearse every pair that has no good rehearsal and is not migrated."""
-        done = self.journal.state
-        open_pairs = [
-            pair for _, pair in self.plan.pairs()
-            if pair.name not in done.started and not _good(done.rehearsed.get(pair.name))
-        ]  # fmt: skip
+        open_pairs = self._to_rehearse()
         if not open_pairs:
             return
         self.tell(f"rehearsing; every old appliance stays in service (pairs: {len(open_pairs)})")
@@ -117,6 +113,17 @@ class Campaign:
                 self.journal.result("rehearsed", replace(self._one(self._job(pair, "rehearse")), pair=pair.name))
         for pair in self._not_ready(open_pairs):
             self.tell(f"{pair.name} will not be started: {self.journal.state.rehearsed[pair.name].error}")
+
+    def _to_rehearse(self) -> list[Pair]:
+        """Return the pairs to rehearse; on a resume first wait for rehearsals that a killed process has left."""
+        done = self.journal.state
+        chosen = [
+            pair for _, pair in self.plan.pairs()
+            if pair.name not in done.started and not _good(done.rehearsed.get(pair.name))
+        ]  # fmt: skip
+        for pair in chosen if done.resumed else ():
+            self._settled(pair)
+        return chosen
 
     def _not_ready(self, pairs: list[Pair]) -> list[Pair]:
         """Return the pairs whose rehearsal has failed."""

@@ -326,6 +326,27 @@ def test_a_run_that_another_process_works_on_is_waited_for(rig: Callable[..., Ri
     assert "a" not in one.migrated()
 
 
+def test_resume_waits_for_a_rehearsal_of_the_process_that_was_killed(rig: Callable[..., Rig]) -> None:
+    one = rig()
+    running.begin(one.plan, str(one.path), "")
+    one.runs = {"a": ("run-a", "running")}
+
+    def refused_while_running(job: Job) -> PairResult:
+        in_use = job.pair[0] == "a" and one.runs["a"][1] == "running"
+        return PairResult(job.pair, "not-ready" if in_use else "done", error="in use" if in_use else "")
+
+    one.work_of = refused_while_running
+    campaign = one.campaign(resumed(one))
+
+    def sleep(seconds: float) -> None:
+        one.now += timedelta(seconds=seconds)
+        one.runs["a"] = ("run-a", "over")
+
+    campaign.clock.sleep = sleep
+    assert campaign.run() == Exit.DONE
+    assert sorted(one.migrated()) == ["a", "b", "c", "d"]
+
+
 def test_a_failing_command_before_a_wave_ends_the_campaign_before_its_pairs(rig: Callable[..., Rig]) -> None:
     one = rig()
     text = one.path.read_text().replace('name = "rest"', 'name = "rest"\nbefore = "echo no ticket && exit 3"')
