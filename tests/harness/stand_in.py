@@ -39,7 +39,8 @@ class Behaviour:
         algorithms: paramiko's names of lists (kex, ciphers, digests, key_types) → the algorithms it offers.
         small_packets: like OpenSSH 6.6 it closes a connection that announces large packets.
         sessions: how many sessions it opens at the same time on one connection.
-        flood: "questions" or "extensions": it announces 2³²-1 of them in one packet; "rounds": it asks without end.
+        flood: "questions" or "extensions": it announces 2³²-1 of them in one packet; "rounds": it asks without end;
+            "output" or "errors": every command prints without end, whatever the window allows.
     """
 
     version: str = "SSH-2.0-OpenSSH_9.9"
@@ -111,6 +112,12 @@ class _ServerInterface(paramiko.ServerInterface):
         return True
 
     def _run(self, channel: paramiko.Channel, command: str) -> None:
+        if self.behaviour.flood in {"output", "errors"}:
+            channel.out_window_size = 1 << 40
+            send = channel.sendall if self.behaviour.flood == "output" else channel.sendall_stderr
+            with contextlib.suppress(OSError, EOFError):
+                while True:
+                    send(bytes(1 << 15))
         self.server.packets.append(channel.out_max_packet_size)
         if self.behaviour.small_packets and channel.out_max_packet_size >= _LARGEST_PACKET:
             channel.get_transport().close()  # buffer_append_space: len 1048612 not supported

@@ -24,7 +24,7 @@ from tscm_migrate.errors import (
     Unreachable,
 )
 from tscm_migrate.model import Host, Secret
-from tscm_migrate.ssh import keyfiles, pinning
+from tscm_migrate.ssh import keyfiles, pinning, stream
 from tscm_migrate.ssh.connect import NoSecrets, connect
 
 if TYPE_CHECKING:
@@ -120,6 +120,17 @@ def test_a_login_without_end_is_refused(tmp_path: Path, flood: str) -> None:
         pytest.raises(MigrateError, match=r"than any login|closed during authentication"),
     ):
         connect(server.host(), credentials=NoSecrets())
+
+
+@pytest.mark.parametrize("flood", ["output", "errors"])
+@pytest.mark.parametrize("window", [None, stream.WINDOW])
+def test_a_server_that_ignores_the_window_is_disconnected(tmp_path: Path, flood: str, window: int | None) -> None:
+    with stand_in(tmp_path, flood=flood) as server, connect(server.host(), credentials=NoSecrets()) as shell:
+        channel = shell.session(window, stream.PACKET if window else None)
+        most = 2 * channel.in_window_size
+        channel.exec_command("true")
+        assert channel.status_event.wait(20), "the connection is closed although nothing is read"
+        assert len(channel.in_buffer) + len(channel.in_stderr_buffer) <= most
 
 
 def test_a_host_with_logins_closed_is_reported(tmp_path: Path) -> None:

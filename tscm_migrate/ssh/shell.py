@@ -19,7 +19,7 @@ from tscm_migrate.errors import (
 )
 from tscm_migrate.events import CommandRun, Emit, Prompted
 from tscm_migrate.ssh import dialogue, known_hosts, quoting, sftp, stream
-from tscm_migrate.ssh.accelerated import buffer_blocks
+from tscm_migrate.ssh.accelerated import buffer_blocks, limit_buffers
 from tscm_migrate.ssh.exceptions import let_go, login_of, startup_line, translated
 from tscm_migrate.ssh.execution import CommandResult, Execution, Root, sudo_reason
 from tscm_migrate.ssh.sessions import Sessions
@@ -113,6 +113,7 @@ class Shell:
         channel.settimeout(self._timeouts.channel)
         if window is not None:
             buffer_blocks(channel)
+        limit_buffers(channel)
         return channel
 
     def sessions(self, most: int) -> int:

@@ -6,14 +6,18 @@ Everything outside this package uses these three functions. Without the fast tra
 from __future__ import annotations
 
 import os
+import weakref
 from typing import TYPE_CHECKING, Any
 
+from paramiko import SSHException
 from paramiko.packet import Packetizer as PlainPacketizer
 
 from tscm_migrate.ssh.accelerated import packets
 from tscm_migrate.ssh.accelerated.blocks import BlockBuffer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from paramiko import Channel
 VARIABLE = "TSCM_FAST_TRANSPORT"
 
@@ -33,6 +37,30 @@ def buffer_blocks(channel: Channel) -> None:
     if hasattr(packetizer, "streams"):
         channel.in_buffer = BlockBuffer()  # type: ignore[assignment]
         packetizer.streams[channel.chanid.to_bytes(4, "big")] = channel.in_buffer
+
+
+def limit_buffers(channel: Channel) -> None:
+    """Close the connection of a new channel if the server sends twice as much as the channel's window allows.
+
+    paramiko does not check the window, so a server could fill the memory while nothing is read.
+    """
+    most = 2 * int(channel.in_window_size)
+    pipes: tuple[Any, Any] = (channel.in_buffer, channel.in_stderr_buffer)
+    for pipe in pipes:
+        pipe.feed = _limited(pipe, most)
+
+
+def _limited(pipe: Any, most: int) -> Callable[[Any], None]:
+    feed, there = type(pipe).feed, weakref.ref(pipe)  # no circle, so that its memory is free at once
+
+    def limited(data: Any) -> None:
+        if (buffer := there()) is None:
+            return
+        if len(buffer) + len(data) > most:
+            raise SSHException("the server sends more than the window allows")
+        feed(buffer, data)
+
+    return limited
 
 
 def send(channel: Channel, data: bytes | memoryview) -> int:
