@@ -140,7 +140,7 @@ def load(path: Path, now: datetime) -> CampaignPlan:
         text = path.read_text(encoding="utf-8-sig")
         data = tomllib.loads(text)
     except OSError as error:
-        fix = "make sure that the file is there and readable"
+        fix = "make sure that the file is there and readable; docs/how-to/campaign.md has an example"
         raise PlanInvalid(error.strerror or str(error), fix, file=str(path)) from error
     except UnicodeDecodeError as error:
         raise PlanInvalid("is not UTF-8 text", "save it as UTF-8", file=str(path)) from error

@@ -129,6 +129,20 @@ def migrate_in_window(options: MigrateOptions, session: Session, *, times: windo
     return migrate(options, session)
 
 
+def with_fixed_end(options: MigrateOptions, zone_name: str, now: datetime) -> MigrateOptions:
+    """Check the times of the options; without --not-before, replace --not-after by its date.
+
+    Otherwise a time of day that is over when it is checked would mean the next day.
+
+    Raises:
+        UsageError: a time is not valid, or is over.
+    """
+    zone = window.zone_of(zone_name)
+    chosen = window.of_options(options.not_before, options.not_after, zone, now)
+    window.of_options(options.stage_at, None, zone, now)
+    return options if options.has_window else replace(options, not_after=_iso(chosen.closes))
+
+
 def _iso(at: datetime | None) -> str | None:
     return at.isoformat() if at else None
 

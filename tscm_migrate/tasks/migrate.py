@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import fields
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import UsageError
@@ -152,6 +153,7 @@ def start(
     from tscm_migrate.migration import run
 
     site = inventory_of(options)
+    options = run.with_fixed_end(options, site.policy.zone, datetime.now(UTC))
     unasked = options.yes or options.dry_run or bool(only_rehearsal)
     require_terminal(yes=unasked, otherwise="add --yes, or show the plan with --dry-run")
     shown = watcher(as_json=options.json, quiet=quiet, verbose=verbose)

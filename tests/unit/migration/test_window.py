@@ -12,7 +12,9 @@ import pytest
 
 from tscm_migrate.errors import Exit, UsageError, WindowClosed
 from tscm_migrate.events import Event, Waiting
+from tscm_migrate.migration.run import with_fixed_end
 from tscm_migrate.migration.window import Clock, Window, of_options, wait, zone_of
+from tscm_migrate.options import MigrateOptions
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 11, 26, 18, 0, tzinfo=UTC)
@@ -193,6 +195,24 @@ def test_workstation_zone_has_the_name_given_by_the_system(monkeypatch: pytest.M
     own = zone_of("")
     assert isinstance(own, ZoneInfo), "a fixed offset is wrong after the next clock change"
     assert Path("/etc/localtime").resolve().as_posix().endswith(f"/zoneinfo/{own.key}")
+
+
+def test_end_of_the_window_is_a_date_from_the_start_on() -> None:
+    """When the cutover is checked after 23:30, this must not mean the next day."""
+    given = MigrateOptions(from_="a", to="b", not_after="23:30")
+    fixed = with_fixed_end(given, "Europe/Berlin", NOW)
+    assert fixed.not_after == "2026-11-26T22:30:00+00:00"
+    assert with_fixed_end(fixed, "Europe/Berlin", NOW) == fixed
+    waits = MigrateOptions(from_="a", to="b", not_before="22:00", not_after="23:30")
+    assert with_fixed_end(waits, "Europe/Berlin", NOW) == waits, "fixed when it begins to wait"
+
+
+@pytest.mark.parametrize(
+    "times", [{"not_after": "soon"}, {"not_after": "2026-11-26 18:00"}, {"not_before": "22:00", "stage_at": "25:00"}]
+)
+def test_invalid_time_is_refused_before_anything_else(times: dict[str, str]) -> None:
+    with pytest.raises(UsageError):
+        with_fixed_end(MigrateOptions(from_="a", to="b", **times), "Europe/Berlin", NOW)
 
 
 def test_both_zones_are_shown() -> None:
