@@ -77,6 +77,21 @@ def test_a_hook_powers_the_old_appliance_on(make_lab: MakeLab) -> None:
     assert_rolled_back(lab, since, before)
 
 
+def test_an_old_appliance_that_powers_off_during_the_undo_is_switched_on_again(make_lab: MakeLab) -> None:
+    """Its shutdown was requested and takes seconds: that it still answers does not mean that it stays."""
+    lab = make_lab()
+    before = {name: state_of(lab, name) for name in ("old", "new")}
+    with Switch(lab) as switch:
+        later = f"(sleep 4; {switch.command('off')}) >/dev/null 2>&1 </dev/null & kill -INT $PPID"
+        with_hooks(lab, offline=later, online=switch.command("on"))
+        result = lab.run_tool(*MIGRATE, "--yes", "--no-rehearsal", env=ENV, timeout=400)
+        assert switch.pressed == ["off.old", "on.old"], all_output(result)
+    assert result.returncode == 5, all_output(result)
+    assert "all changes were undone" in result.stdout
+    assert lab.addresses() == {"old": ADDRESS, "new": "10.1.1.50"}
+    assert {name: state_of(lab, name) for name in ("old", "new")} == before
+
+
 def test_a_rollback_restores_devices_and_keys_of_the_new_appliance(make_lab: MakeLab) -> None:
     lab = make_lab()
     slow = "systemctl stop ssh; setsid sh -c 'sleep 2; systemctl start ssh' >/dev/null 2>&1 &"  # sshd is down for two seconds

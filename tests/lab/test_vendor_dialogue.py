@@ -56,6 +56,9 @@ ROWS = {
         {"style": "tp", "walk": "yes", "reboot": "asks", "forgets_file": "yes", "list": "none", "menuprompt": ">",
          "listdefault": "1"},
     ),
+    "yn-restarts": Row(  # at an unknown question where it is hung up, and once more at the end of its second pass
+        {"style": "yn", "reboot": "hung up", "ends": "restarts"}, ("--no-encrypt",),
+    ),
     "tp-wide": Row(
         {"style": "tp", "width": "500", "reboot": "asks", "warn": "late", "warnstyle": "line", "each": "yes"},
         ("--restore-cron",), USUAL, "branch-isr",

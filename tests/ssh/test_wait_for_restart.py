@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -34,9 +34,10 @@ from tscm_migrate.model import Host
 from tscm_migrate.ssh.connect import NoSecrets, Timeouts, connect
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.ssh.shell import Shell
 
 AT_OLD, AT_OWN = Host("new", "10.1.1.43"), Host("new", "10.1.1.50")
@@ -65,7 +66,10 @@ class Booted:
 
 
 def wait(
-    answers: dict[str, list[object]], places: tuple[Host, ...] = (AT_OLD,), clock: pytest.MonkeyPatch | None = None
+    answers: dict[str, list[object]],
+    places: tuple[Host, ...] = (AT_OLD,),
+    clock: pytest.MonkeyPatch | None = None,
+    again: Callable[[], object] | None = None,
 ) -> Any:
     """Wait for 600 s; with `clock` each attempt takes 100 s."""
     now = itertools.count(0.0, 100.0)
@@ -81,7 +85,7 @@ def wait(
 
     return network.wait_for(
         dial, places=places, expect=["SHA256:x"], old_boot="before", timeout=600, emit=silent,
-        sleep=lambda _seconds: None,
+        again=again, sleep=lambda _seconds: None,
     )  # fmt: skip
 
 
@@ -106,6 +110,61 @@ def test_the_timeout_error_names_the_reasons_of_both_addresses(monkeypatch: pyte
 def test_another_host_key_at_the_expected_address_ends_the_wait() -> None:
     with pytest.raises(HostKeyChanged):
         wait({"10.1.1.43": [AuthFailed("new"), HostKeyChanged("new"), Booted("after")]})
+
+
+@pytest.mark.parametrize("lost", [None, ConnectionLost("new"), CommandFailed("new")], ids=["told", "lost", "failed"])
+def test_the_command_is_sent_once_more_if_the_restart_does_not_begin(
+    monkeypatch: pytest.MonkeyPatch, lost: SshError | None
+) -> None:
+    sent: list[str] = []
+
+    def again() -> None:
+        sent.append("reboot")
+        if lost:
+            raise lost
+
+    at_own: list[object] = [Booted("before"), Booted("before"), Booted("after")]
+    answers: dict[str, list[object]] = {"10.1.1.43": [Unreachable("new")], "10.1.1.50": at_own}
+    assert wait(answers, places=(AT_OLD, AT_OWN), clock=monkeypatch, again=again).shell.boot == "after"
+    assert sent == ["reboot"]
+
+
+@pytest.mark.parametrize(
+    "answer", [Booted(""), Unreachable("new"), AuthFailed("new")], ids=["unknown", "off", "refused"]
+)
+def test_the_command_is_not_sent_again_to_a_host_that_may_be_restarting(
+    monkeypatch: pytest.MonkeyPatch, answer: object
+) -> None:
+    sent: list[int] = []
+    with pytest.raises(NotReachableAgain):
+        wait({"10.1.1.43": [answer]}, clock=monkeypatch, again=lambda: sent.append(1))
+    assert sent == []
+
+
+@pytest.mark.parametrize(
+    ("answers", "down"),
+    [
+        ([CommandTimeout("new"), CommandTimeout("new"), Booted("before")], False),
+        ([CommandTimeout("new"), Booted("after")], True),
+        ([Booted("before"), LoginsClosed("new")], True),
+        ([Booted("before"), ConnectionLost("new")], True),
+    ],
+    ids=["slow", "slow and restarted", "logins closed", "lost"],
+)
+def test_a_slow_appliance_is_not_taken_for_one_that_restarts(
+    monkeypatch: pytest.MonkeyPatch, answers: list[object], down: object
+) -> None:
+    now = itertools.count(0.0, 5.0)
+    monkeypatch.setattr(network, "time", SimpleNamespace(monotonic=lambda: next(now), sleep=lambda _: None))
+
+    def read(*_: object, **__: object) -> Any:
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, Booted):
+            return answer.run()
+        raise cast("Exception", answer)
+
+    appliance = cast("Appliance", SimpleNamespace(shell=SimpleNamespace(run=read, host=AT_OWN)))
+    assert network.goes_down(appliance, was="before") is down
 
 
 def test_the_connect_timeout_grows_with_the_time_waited() -> None:

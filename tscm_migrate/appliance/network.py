@@ -25,7 +25,7 @@ from tscm_migrate.errors import (
     StillOnline,
     Unreachable,
 )
-from tscm_migrate.events import Emit, Waiting
+from tscm_migrate.events import Emit, Message, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,7 +40,7 @@ _LONGEST_CONNECT = 15.0
 _REFUSED_PAUSE = 5.0  # longest time in seconds between two refused logins
 _QUIET_LOOKS = 2  # looks in a row at which no host may answer
 _SAME_BOOT_AFTER = 20.0  # seconds at the planned address with the old boot identity
-_GOES_DOWN = 30.0  # seconds in which a reboot must end the connection
+GOES_DOWN = 30.0  # seconds in which a restart or shutdown must end the connection
 
 
 def power_off(appliance: Appliance) -> None:
@@ -61,18 +61,21 @@ def _tell(appliance: Appliance, command: str) -> None:
             raise CommandFailed(appliance.name, "", command, result.status, result.stderr or result.stdout)
 
 
-def restarts_by_itself(appliance: Appliance, *, was: str) -> bool:
-    """Wait up to 30 seconds for a restart that the appliance has announced; return whether it has begun.
+def goes_down(appliance: Appliance, *, was: str, within: float = GOES_DOWN) -> bool:
+    """Wait for a restart or shutdown that is expected; return whether it has begun. A slow command proves nothing.
 
     Args:
         appliance: which.
         was: its boot identity before.
+        within: seconds.
     """
-    deadline = time.monotonic() + _GOES_DOWN
+    deadline = time.monotonic() + within
     while time.monotonic() < deadline:
         try:
             if boot_of(appliance.shell) != was:
                 return True
+        except CommandTimeout:
+            continue
         except SshError:
             return True
         time.sleep(0.5)
@@ -233,6 +236,7 @@ def wait_for(
     old_boot: str,
     timeout: float,
     emit: Emit,
+    again: Callable[[], object] | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Reappeared:
     """Wait until the appliance answers with an expected key and another boot identity than before.
@@ -247,6 +251,8 @@ def wait_for(
         old_boot: its boot identity before the reboot.
         timeout: seconds by the wall clock.
         emit: gets progress messages.
+        again: called once if it still runs with the old boot identity after 30 seconds: the command that restarts it
+            may have been lost with the connection.
         sleep: between the looks; tests replace it.
 
     Returns:
@@ -264,15 +270,21 @@ def wait_for(
         # The other places count after some time only.
         seen = places if waited >= min(30.0, timeout / 2) else places[:1]
         moved = places[0].address != places[-1].address and waited > _SAME_BOOT_AFTER
-        if (found := _look(dial, seen, expect, old_boot, now, waited=waited, moved=moved)) is not None:
+        found = _look(dial, seen, expect, old_boot, now, waited=waited, moved=moved)
+        if isinstance(found, Reappeared):
             return found
         reasons |= now
+        if found is not None and again is not None and waited >= min(GOES_DOWN, timeout / 2):
+            emit(Message(f"{found.name} has not restarted; the command is sent again", "warning"))
+            with contextlib.suppress(SshError):
+                again()
+            again = None
         if any(isinstance(error, AuthFailed) for error in now.values()):
             pause = min(2 * pause, _REFUSED_PAUSE)  # each refused login may count towards an account lock
         emit(Waiting(f"for the appliance to reappear at {places[0].address}", waited, timeout, places[0].name))
         sleep(min(pause, max(_PAUSE, timeout - waited)))
-    if (found := _elsewhere(dial, places[1:], expect, old_boot)) is not None:
-        return found
+    if (late := _elsewhere(dial, places[1:], expect, old_boot)) is not None:
+        return late
     detail = "; ".join([f"not seen at {' and '.join(p.address for p in places)} within {timeout:.0f} s",
                         *map(str, reasons.values())])  # fmt: skip
     raise NotReachableAgain(places[0].name, detail)
@@ -281,8 +293,11 @@ def wait_for(
 def _look(
     dial: TimedDial, places: Sequence[Host], expect: Sequence[str], old_boot: str, reasons: dict[str, SshError],
     *, waited: float, moved: bool,
-) -> Reappeared | None:  # fmt: skip
+) -> Reappeared | Host | None:  # fmt: skip
     """Look once at each place; store in `reasons` why the appliance was not found at an address.
+
+    Returns:
+        Where it has reappeared; a host if it still runs there with the old boot identity; None if it was not seen.
 
     `moved`: its own key at the first place with the old boot identity is a change of its network without a restart, and
     counts as reappeared.
@@ -290,6 +305,7 @@ def _look(
     Raises:
         HostKeyError: the first place has another host key.
     """
+    same: Host | None = None
     for index, place in enumerate(places):
         try:
             found = _try(dial, place, expect, "" if moved and index == 0 else old_boot, connect_timeout(waited))
@@ -298,16 +314,17 @@ def _look(
                 raise
             reasons[place.address] = error
         else:
-            if found is not None:
+            if isinstance(found, Reappeared):
                 return found
-    return None
+            same = found or same
+    return same
 
 
 def _elsewhere(dial: TimedDial, places: Sequence[Host], expect: Sequence[str], old_boot: str) -> Reappeared | None:
     """Look once at the other places, with time that the first place cannot use up."""
     for place in places:
         with contextlib.suppress(SshError):
-            if (found := _try(dial, place, expect, old_boot)) is not None:
+            if isinstance(found := _try(dial, place, expect, old_boot), Reappeared):
                 return found
     return None
 
@@ -324,7 +341,8 @@ def connect_timeout(waited: float) -> float:
 
 def _try(
     dial: TimedDial, place: Host, expect: Sequence[str], old_boot: str, within: float | None = None
-) -> Reappeared | None:
+) -> Reappeared | Host | None:
+    """Return where it has reappeared, the host if its boot identity is still `old_boot`, None if that is unknown."""
     shell = dial(place, expect, within=within)
     try:
         boot = boot_of(shell)
@@ -334,7 +352,7 @@ def _try(
         shell.close()
         raise
     shell.close()  # it has not shut down yet
-    return None
+    return place if boot else None
 
 
 def answering(observer: Appliance, address: str, interface: str = "") -> tuple[str, ...]:

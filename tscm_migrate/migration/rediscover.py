@@ -209,6 +209,9 @@ def _at(m: Migration, hosts: tuple[Host, ...]) -> LocatedHost | None:
             except BaseException:
                 shell.close()
                 raise
+            if who == "new" and index + 1 < len(hosts) and hosts[index + 1].name == m.new.name:
+                shell.close()
+                shell, host = m.dial(hosts[index + 1], expect), hosts[index + 1]  # noqa: PLW2901
         except AuthFailed as error:
             refused = error
             continue
@@ -216,9 +219,6 @@ def _at(m: Migration, hosts: tuple[Host, ...]) -> LocatedHost | None:
             raise
         except SshError:
             return None
-        if who == "new" and index + 1 < len(hosts) and hosts[index + 1].name == m.new.name:
-            shell.close()
-            shell, host = m.dial(hosts[index + 1], expect), hosts[index + 1]  # noqa: PLW2901
         return LocatedHost(who, host, shell)
     if refused is not None:
         raise refused

@@ -150,7 +150,7 @@ def _restart_at_home(m: Migration) -> None:
     network.reboot(m.new)
     back = network.wait_for(
         m.dial, places=(original_place(m),), expect=m.keys_of("new", "old"), old_boot=was,
-        timeout=m.policy.reboot_timeout, emit=m.emit,
+        timeout=m.policy.reboot_timeout, emit=m.emit, again=lambda: network.reboot(m.new),
     )  # fmt: skip
     m.expect_keys(back.host.address, m.keys_of("new", "old"))
     m.new.moved(back.host, back.shell)

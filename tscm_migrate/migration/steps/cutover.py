@@ -15,6 +15,7 @@ from tscm_migrate.errors import (
     MigrateError,
     NotReachableAgain,
     RestoreFailed,
+    SshError,
     UnknownPrompt,
     Unreachable,
 )
@@ -175,22 +176,33 @@ class RestoreNetwork(Step):
         try:
             outcome = _run(m, _UntilSaved(m.operator, lambda: _has_saved(m, before)))
         except UnknownPrompt as unknown:
-            if not _has_saved(m, before):
+            if not self._or_restarts(m, lambda: _has_saved(m, before)):
                 raise
             self._hung_up(m, unknown)
             return
         asked = outcome.did("network", "address", "cidr", "dhcp", "apply", "static", "method", "under-way")
         # The site's dialect or the operator may have answered its questions; or it asked none.
         failed = bool(outcome.printed.failures)
-        if not outcome.lost and (failed or not asked) and network.saved_settings(m.new) == before:
+        changed = outcome.lost or (asked and not failed)
+        if not changed and not self._or_restarts(m, lambda: network.saved_settings(m.new) != before):
             what = "it did not change the network settings" if asked else "it did not ask about the network"
             raise _failed(m, f"{what}, and ended with exit status {outcome.status}: {outcome.gist}")
         outcome.printed.tell(m.emit, m.new.name)
         m.set_note("first_pass", {"lost": outcome.lost, "answered": list(outcome.answered), "status": outcome.status})
 
+    def _or_restarts(self, m: Migration, look: Callable[[], bool]) -> bool:
+        """Return what `look` finds; also True if the appliance restarts meanwhile, as a restore may do by itself."""
+        try:
+            return look()
+        except (ConnectionLost, Unreachable):
+            if network.goes_down(m.new, was=m.get_note("boot_before")):
+                return True
+            raise
+
     def _hung_up(self, m: Migration, unknown: UnknownPrompt) -> None:
         """End a restore at an unknown question after the settings were saved: only the restart is left."""
-        leftovers.end_restores(m.new, within=_ENDS_WITHIN)
+        with contextlib.suppress(ConnectionLost, Unreachable):  # at the hang-up it may have restarted by itself
+            leftovers.end_restores(m.new, within=_ENDS_WITHIN)
         text = (
             f"{m.new.name}: its network settings are saved, so it is restarted without an answer to {unknown.prompt!r}"
         )
@@ -214,11 +226,16 @@ class Reboot(Step):
             return
         first: dict[str, Any] = m.get_note("first_pass", {})
         # After a resume it may have restarted already; check before the command is repeated.
-        requested = m.get_note("reboot_told") is not None
-        if first.get("lost") or (requested and network.boot_of(m.new.shell) != m.get_note("boot_before")):
+        if first.get("lost") or (m.get_note("reboot_told") is not None and self._has_restarted(m)):
             m.set_note("rebooted", "by the restore" if first.get("lost") else "by our command")
             return
         yield Action(m.new.name, f"reboot (`{m.new.host.commands.reboot}`)", lambda: self._reboot(m))
+
+    def _has_restarted(self, m: Migration) -> bool:
+        try:
+            return bool(network.boot_of(m.new.shell) != m.get_note("boot_before"))
+        except SshError:  # it may be going down just now
+            return False
 
     def _reboot(self, m: Migration) -> None:
         if self._restarts_by_itself(m):
@@ -235,12 +252,12 @@ class Reboot(Step):
         """
         was = m.get_note("boot_before", m.new_facts.boot)
         announced = "reboot" in m.get_note("first_pass", {}).get("answered", [])
-        if (announced or m.get_note("reboot_told") is not None) and network.restarts_by_itself(m.new, was=was):
+        if (announced or m.get_note("reboot_told") is not None) and network.goes_down(m.new, was=was):
             return True
         try:
             offline.still_away(m)
         except (ConnectionLost, Unreachable):
-            if network.restarts_by_itself(m.new, was=was):
+            if network.goes_down(m.new, was=was):
                 return True
             raise
         return False
@@ -274,6 +291,7 @@ class ComeBack(Step):
             old_boot=m.get_note("boot_before", m.new_facts.boot),
             timeout=m.policy.reboot_timeout,
             emit=m.emit,
+            again=lambda: self._restart(m),
         )
         if back.host.address != m.old.host.address:
             back.shell.close()
@@ -284,9 +302,14 @@ class ComeBack(Step):
             )
         m.new.moved(back.host, back.shell)
         if back.shell.server_fingerprint() in theirs:
-            self._prove_new(m)
+            _prove_new(m)
         m.expect_keys(back.host.address, keys)
         m.set_note("new_at", back.host.address)
+
+    def _restart(self, m: Migration) -> None:
+        """Send the command again, if no host has taken the old address meanwhile."""
+        offline.still_away(m)
+        network.reboot(m.new)
 
     def _theirs(self, m: Migration) -> list[str]:
         """Return the old host keys if the first pass may have restored them."""
@@ -297,14 +320,15 @@ class ComeBack(Step):
         ]
         return m.keys_of("old") if m.options.restore_ssh and asked else []
 
-    def _prove_new(self, m: Migration) -> None:
-        """Check the lock: the old host key at the old address may also be shown by the old appliance itself."""
-        lock = lockfile.read(m.new)
-        if lock is None or (lock.run, lock.role) != (m.run, "new"):
-            m.new.close()
-            raise NotReachableAgain(
-                m.new.name, f"the host at {m.old.host.address} has the old host key, but is not {m.new.name}"
-            )
+
+def _prove_new(m: Migration) -> None:
+    """Check the lock: the old host key at the old address may also be shown by the old appliance itself."""
+    lock = lockfile.read(m.new)
+    if lock is None or (lock.run, lock.role) != (m.run, "new"):
+        m.new.close()
+        raise NotReachableAgain(
+            m.new.name, f"the host at {m.old.host.address} has the old host key, but is not {m.new.name}"
+        )
 
 
 class Restore(Step):
@@ -362,11 +386,26 @@ class Restore(Step):
         outcome = _run(m)
         # The restored files count more than the exit status: a minor problem must not prolong the downtime.
         outcome.printed.tell(m.emit, m.new.name)
+        if outcome.lost:
+            self._find_again(m)
         clean = outcome.status == 0 and not outcome.printed.troubles
         ended = clean or (outcome.ended_well and self._has_come(m))
-        if outcome.lost or not (ended or self._in_place(m)):
+        if not (self._in_place(m) if outcome.lost else ended or self._in_place(m)):
             raise _failed(m, f"exit status {outcome.status}: {outcome.gist}")
         self._keep(m, outcome)
+
+    def _find_again(self, m: Migration) -> None:
+        """Connect again after the connection was lost: the restore may have restarted the appliance or its network."""
+        host, keys = m.new.host, [*m.keys_of("new"), *m.keys_of("old")]
+        m.new.close()
+        back = network.wait_for(
+            m.dial, places=(host,), expect=keys, old_boot="", timeout=m.policy.reboot_timeout, emit=m.emit
+        )
+        m.new.moved(back.host, back.shell)
+        m.expect_keys(host.address, keys)
+        if back.shell.server_fingerprint() not in m.keys_of("new"):
+            _prove_new(m)
+        leftovers.settle(m.new, timeout=min(leftovers.STILL, m.policy.tsadmin_timeout))
 
     def _reconnect(self, m: Migration) -> None:
         """Expect the old host keys from now on; tell sshd to read them if it still shows others."""

@@ -119,13 +119,24 @@ class TakeOffline(Step):
         """Return it if no host is at its address, and identify it by more than its host keys."""
         if m.get_note("offline_began") is None:
             return
-        if undo_cutover.answers_at(m, m.old, m.old.host, undo):
+        if undo_cutover.answers_at(m, m.old, m.old.host, undo) and not self._leaves_late(m):
             return  # it never left, or has returned already
         address = m.old.host.address
         yield Action(
             m.new.name, f"confirm that no host is at {address}", lambda: undo_cutover.prove_address_free(m, undo)
         )
         yield Action(m.old.name, f"return it to {address}", lambda: undo_cutover.return_old(m, undo))
+
+    def _leaves_late(self, m: Migration) -> bool:
+        """Return whether it powers off only now, some seconds after the command or hook was run."""
+        if m.options.offline == "isolate":
+            return False
+        passed = time.time() - m.get_note("offline_began")
+        left = network.GOES_DOWN - passed if passed >= 0 else network.GOES_DOWN  # the clock was set back
+        if left <= 0:
+            return False
+        m.emit(Message(f"{m.old.name} may still power off; waiting up to {left:.0f} s"))
+        return network.goes_down(m.old, was=network.boot_of(m.old.shell), within=left)
 
 
 def keep_away(m: Migration) -> None:

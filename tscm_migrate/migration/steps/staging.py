@@ -53,7 +53,7 @@ class UpdatePackages(Step):
             keys = m.keys_of("old" if appliance is m.old else "new")
             back = network.wait_for(
                 m.dial, places=(appliance.host,), expect=keys, old_boot=was, timeout=m.policy.reboot_timeout,
-                emit=m.emit,
+                emit=m.emit, again=lambda: network.reboot(appliance),
             )  # fmt: skip
             appliance.moved(back.host, back.shell)
 
