@@ -75,7 +75,9 @@ def test_documentation_has_commands_of_the_tool() -> None:
 
 @pytest.mark.parametrize("block", [b for b in BLOCKS if tool_commands(b)], ids=lambda b: b.id)
 def test_commands_in_block_are_accepted(block: Block) -> None:
-    for words in tool_commands(block):
+    commands = tool_commands(block)
+    assert commands
+    for words in commands:
         dotted = [words[0], *words[1].split(".", 1), *words[2:]] if "." in words[1] else words
         assert why_refused(dotted) == "", " ".join(words)
 

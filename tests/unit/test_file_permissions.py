@@ -126,6 +126,11 @@ def test_known_hosts_file_is_checked(site: Path) -> None:
 
 
 def test_words_that_name_no_file_are_accepted(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.touch()
+    theirs.chmod(0o777)
+    with pytest.raises(UnsafeFile):
+        trust.check_commands([(str(theirs), "x")], tmp_path)
     trust.check_commands(
         [("pass show tscm/old", "x"), ("/no/such thing 'quote", "y"), ("govc vm.power $X", "z")], tmp_path
     )

@@ -60,7 +60,9 @@ def test_sample_is_the_same_for_the_same_seed() -> None:
 
 
 def test_mutation_table_names_existing_files_and_mutants() -> None:
-    for module in mutate.modules():
+    listed = mutate.modules()
+    assert listed
+    for module in listed:
         assert all((mutate.ROOT / test).is_file() for test in module.tests), module
         texts = {one.text for one in mutant.mutants((mutate.ROOT / module.path).read_text(encoding="utf-8"))}
         assert set(module.explained) <= texts, f"{module.path}: {set(module.explained) - texts} does not exist any more"

@@ -178,6 +178,7 @@ def test_unreachable_server_is_a_warning() -> None:
     assert "not reached" in str(seen[-1])
 
 
+@contextlib.contextmanager
 def server_that_sends(data: bytes, *, endless: bool = False) -> Iterator[str]:
     """Yield the address of a server that answers each client with `data`; if endless, it repeats it."""
     with contextlib.ExitStack() as stack:
@@ -208,7 +209,7 @@ def server_that_sends(data: bytes, *, endless: bool = False) -> Iterator[str]:
     "what", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 200 OK\r\n" + b"x: " + b"y" * 99999, b"\0" * 9]
 )
 def test_server_with_an_invalid_answer_is_a_warning(what: bytes) -> None:
-    for address in server_that_sends(what):
+    with server_that_sends(what) as address:
         seen: list[Event] = []
         emit = wrap(seen.append, {"healthcheck": address})
         emit(BEGIN)
@@ -226,7 +227,7 @@ def test_invalid_address_is_a_warning() -> None:
 
 def test_server_with_an_endless_answer_does_not_delay_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notify, "_PING_SECONDS", 0.4)
-    for address in server_that_sends(b"HTTP/1.1 100 Continue\r\n\r\n", endless=True):
+    with server_that_sends(b"HTTP/1.1 100 Continue\r\n\r\n", endless=True) as address:
         seen: list[Event] = []
         emit = wrap(seen.append, {"healthcheck": address})
         emit(BEGIN)

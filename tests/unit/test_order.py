@@ -46,7 +46,9 @@ def test_each_worker_starts_with_its_share_of_the_slow_tests(workers: int) -> No
 
 
 def test_tests_of_one_module_stay_together() -> None:
-    for part in parts(6):
+    all_parts = parts(6)
+    assert len(all_parts) == 6
+    for part in all_parts:
         lab = [item for item in part if item[2] == 20]
         changes = sum(one[0] != other[0] for one, other in itertools.pairwise(lab))
         assert changes <= len(lab) / PIECE + 1

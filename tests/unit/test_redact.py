@@ -393,20 +393,20 @@ def field_value(kind: str, text: str) -> Any:
 def test_every_error_and_event_is_created_without_secrets(known: Redactor) -> None:
     known.add("correct horse battery staple")
     echo = "it's co\x1b[1mrrect horse battery staple\x1b]52;c;x\x07"
-    for module in (errors, events):
-        for kind in vars(module).values():
-            if not (inspect.isclass(kind) and dataclasses.is_dataclass(kind)) or kind is events.Event:
-                continue
-            made: Any = kind(**{f.name: field_value(str(f.type), echo) for f in dataclasses.fields(kind)
-                                if "str" in str(f.type) or f.default is dataclasses.MISSING})  # fmt: skip
-            texts = [repr(made), str(made), repr(getattr(made, "args", "")), json.dumps(dataclasses.asdict(made))]
-            if isinstance(made, errors.MigrateError):
-                texts += ["".join(traceback.format_exception(made))]
-                if not any(f.type == "float" and f.default is dataclasses.MISSING for f in dataclasses.fields(kind)):
-                    texts += [made.remedy()]
-            for text in texts:
-                assert "horse" not in text, kind
-                assert "\x1b" not in text, kind
+    kinds = [kind for module in (errors, events) for kind in vars(module).values() if inspect.isclass(kind)]
+    classes = [kind for kind in kinds if dataclasses.is_dataclass(kind) and kind is not events.Event]
+    assert len(classes) > 50
+    for kind in classes:
+        made: Any = kind(**{f.name: field_value(str(f.type), echo) for f in dataclasses.fields(kind)
+                            if "str" in str(f.type) or f.default is dataclasses.MISSING})  # fmt: skip
+        texts = [repr(made), str(made), repr(getattr(made, "args", "")), json.dumps(dataclasses.asdict(made))]
+        if isinstance(made, errors.MigrateError):
+            texts += ["".join(traceback.format_exception(made))]
+            if not any(f.type == "float" and f.default is dataclasses.MISSING for f in dataclasses.fields(kind)):
+                texts += [made.remedy()]
+        for text in texts:
+            assert "horse" not in text, kind
+            assert "\x1b" not in text, kind
 
 
 def test_error_of_a_worker_process_contains_no_secret(known: Redactor) -> None:

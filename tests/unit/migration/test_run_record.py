@@ -297,3 +297,12 @@ def test_opened_journal_has_the_record_of_its_entries(tmp_path: Path) -> None:
     record = made(tmp_path).record
     assert j.Journal.open(RUN, tmp_path).record == record
     assert record.started == ["one"]
+
+
+def test_inventory_is_a_file_that_still_exists(tmp_path: Path) -> None:
+    file = tmp_path / "hosts.toml"
+    record = record_of(started(notes={"inventory": str(file)}))
+    assert record.inventory is None
+    file.touch()
+    assert record.inventory == file
+    assert record_of(started()).inventory is None
