@@ -11,20 +11,9 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from tscm_migrate import errors
 from tscm_migrate.appliance.appliance import Appliance, TimedDial, quote
 from tscm_migrate.appliance.facts import boot_script
-from tscm_migrate.errors import (
-    AuthFailed,
-    CommandFailed,
-    CommandTimeout,
-    ConnectionLost,
-    HostKeyError,
-    NotReachableAgain,
-    ProcessesHidden,
-    SshError,
-    StillOnline,
-    Unreachable,
-)
 from tscm_migrate.events import Emit, Message, Waiting
 
 if TYPE_CHECKING:
@@ -54,11 +43,11 @@ def power_off(appliance: Appliance) -> None:
 
 
 def _tell(appliance: Appliance, command: str) -> None:
-    with contextlib.suppress(ConnectionLost, CommandTimeout):
+    with contextlib.suppress(errors.ConnectionLost, errors.CommandTimeout):
         result = appliance.run(command, sudo=True, timeout=30.0, check=False, display=command)
         # A shell that is killed by the shutdown has no exit status, or that of a signal.
         if 0 < result.status < 128:
-            raise CommandFailed(appliance.name, "", command, result.status, result.stderr or result.stdout)
+            raise errors.CommandFailed(appliance.name, "", command, result.status, result.stderr or result.stdout)
 
 
 def goes_down(appliance: Appliance, *, was: str, within: float = GOES_DOWN) -> bool:
@@ -74,9 +63,9 @@ def goes_down(appliance: Appliance, *, was: str, within: float = GOES_DOWN) -> b
         try:
             if boot_of(appliance.shell) != was:
                 return True
-        except CommandTimeout:
+        except errors.CommandTimeout:
             continue
-        except SshError:
+        except errors.SshError:
             return True
         time.sleep(0.5)
     return False
@@ -90,7 +79,7 @@ def reboot(appliance: Appliance) -> str:
     """
     try:
         _tell(appliance, appliance.host.commands.reboot)
-    except (ConnectionLost, Unreachable):
+    except (errors.ConnectionLost, errors.Unreachable):
         return "by itself"
     finally:
         appliance.close()
@@ -157,7 +146,9 @@ def who_answers(observer: Appliance, address: str, port: int, interface: str = "
     lines = {line.strip() for line in done.stdout.splitlines() if line.strip()}
     answers = {line for line in lines if not line.startswith("asked ")}
     if not lines:
-        raise ProcessesHidden(observer.name, f"whether a host is at {address}: neither arping nor ping works there")
+        raise errors.ProcessesHidden(
+            observer.name, f"whether a host is at {address}: neither arping nor ping works there"
+        )
     return tuple(sorted(answers))
 
 
@@ -206,7 +197,7 @@ def prove_gone(
         if quiet >= _QUIET_LOOKS:
             return
         if answers and waited > timeout:
-            raise StillOnline(
+            raise errors.StillOnline(
                 host.name, f"{', '.join(answers)} answers at {host.address} {waited:.0f} s after its shutdown"
             )
         if answers:
@@ -263,10 +254,10 @@ def wait_for(
         NotReachableAgain: the timeout expired.
     """
     began = time.monotonic()
-    reasons: dict[str, SshError] = {}
+    reasons: dict[str, errors.SshError] = {}
     pause = _PAUSE
     while (waited := time.monotonic() - began) < timeout:
-        now: dict[str, SshError] = {}
+        now: dict[str, errors.SshError] = {}
         # The other places count after some time only.
         seen = places if waited >= min(30.0, timeout / 2) else places[:1]
         moved = places[0].address != places[-1].address and waited > _SAME_BOOT_AFTER
@@ -276,10 +267,10 @@ def wait_for(
         reasons |= now
         if found is not None and again is not None and waited >= min(GOES_DOWN, timeout / 2):
             emit(Message(f"{found.name} has not restarted; the command is sent again", "warning"))
-            with contextlib.suppress(SshError):
+            with contextlib.suppress(errors.SshError):
                 again()
             again = None
-        if any(isinstance(error, AuthFailed) for error in now.values()):
+        if any(isinstance(error, errors.AuthFailed) for error in now.values()):
             pause = min(2 * pause, _REFUSED_PAUSE)  # each refused login may count towards an account lock
         emit(Waiting(f"for the appliance to reappear at {places[0].address}", waited, timeout, places[0].name))
         sleep(min(pause, max(_PAUSE, timeout - waited)))
@@ -287,11 +278,11 @@ def wait_for(
         return late
     detail = "; ".join([f"not seen at {' and '.join(p.address for p in places)} within {timeout:.0f} s",
                         *map(str, reasons.values())])  # fmt: skip
-    raise NotReachableAgain(places[0].name, detail)
+    raise errors.NotReachableAgain(places[0].name, detail)
 
 
 def _look(
-    dial: TimedDial, places: Sequence[Host], expect: Sequence[str], old_boot: str, reasons: dict[str, SshError],
+    dial: TimedDial, places: Sequence[Host], expect: Sequence[str], old_boot: str, reasons: dict[str, errors.SshError],
     *, waited: float, moved: bool,
 ) -> Reappeared | Host | None:  # fmt: skip
     """Look once at each place; store in `reasons` why the appliance was not found at an address.
@@ -309,8 +300,8 @@ def _look(
     for index, place in enumerate(places):
         try:
             found = _try(dial, place, expect, "" if moved and index == 0 else old_boot, connect_timeout(waited))
-        except SshError as error:
-            if isinstance(error, HostKeyError) and index == 0:
+        except errors.SshError as error:
+            if isinstance(error, errors.HostKeyError) and index == 0:
                 raise
             reasons[place.address] = error
         else:
@@ -323,7 +314,7 @@ def _look(
 def _elsewhere(dial: TimedDial, places: Sequence[Host], expect: Sequence[str], old_boot: str) -> Reappeared | None:
     """Look once at the other places, with time that the first place cannot use up."""
     for place in places:
-        with contextlib.suppress(SshError):
+        with contextlib.suppress(errors.SshError):
             if isinstance(found := _try(dial, place, expect, old_boot), Reappeared):
                 return found
     return None

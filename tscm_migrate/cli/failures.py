@@ -15,16 +15,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
-from tscm_migrate.errors import (
-    Cancelled,
-    Exit,
-    Interrupted,
-    MigrateError,
-    OutOfMemory,
-    OutputLost,
-    Unreachable,
-    UsageError,
-)
+from tscm_migrate import errors
 from tscm_migrate.inventory import inventory
 from tscm_migrate.secrets import blank_environment
 from tscm_migrate.ui.console import fit, mute, write
@@ -51,15 +42,15 @@ def guarded(body: Callable[..., Any], *args: Any, **kwargs: Any) -> int:
         status = body(*args, **kwargs)
         if sys.stdout is not None:
             sys.stdout.flush()  # here, so that an output that cannot be written is an error of this tool
-    except MigrateError as error:
+    except errors.MigrateError as error:
         return say(error, as_json=as_json)
     except KeyboardInterrupt:
-        return say(Interrupted(), as_json=as_json)
+        return say(errors.Interrupted(), as_json=as_json)
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001 - a user never sees a traceback
         return say_unforeseen(error, as_json=as_json)
-    return int(status) if isinstance(status, int) else int(Exit.DONE)
+    return int(status) if isinstance(status, int) else int(errors.Exit.DONE)
 
 
 def name_inventory(*, as_json: bool) -> None:
@@ -79,7 +70,7 @@ class _Naming:
             self._print(_clean(f"inventory: {path.absolute()} (of the current folder)") + "\n")
 
 
-def say(error: MigrateError, *, as_json: bool = False) -> int:
+def say(error: errors.MigrateError, *, as_json: bool = False) -> int:
     """Show an error; return its exit code."""
     if as_json:
         _print_json(error, _clean(error.message()), _clean(completed(_remedy(error))))
@@ -88,19 +79,19 @@ def say(error: MigrateError, *, as_json: bool = False) -> int:
     return int(error.exit_code)
 
 
-def _remedy(error: MigrateError) -> str:
+def _remedy(error: errors.MigrateError) -> str:
     """Return the error's remedy; for a host that a migration has moved, where it is."""
-    if isinstance(error, Unreachable):
+    if isinstance(error, errors.Unreachable):
         from tscm_migrate.migration.afterwards import whereabouts
 
         return whereabouts(error.host) or error.remedy()
     return error.remedy()
 
 
-def as_text(error: MigrateError) -> str:
+def as_text(error: errors.MigrateError) -> str:
     """Return what is printed for an error: its message, what to do, its code and exit code."""
     message, remedy = _clean(error.message()), _clean(completed(_remedy(error)))
-    if isinstance(error, Cancelled):
+    if isinstance(error, errors.Cancelled):
         return message
     lines = [f"error: {_quoted(message)}"]
     if remedy:
@@ -108,7 +99,7 @@ def as_text(error: MigrateError) -> str:
     return "\n".join([*lines, f"  ({error.code}, exit code {int(error.exit_code)})"])
 
 
-def _print_json(error: MigrateError, message: str, remedy: str) -> None:
+def _print_json(error: errors.MigrateError, message: str, remedy: str) -> None:
     fields = {"v": 1, "event": "error", "code": error.code, "exit": int(error.exit_code)}
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     with _ignoring_closed(sys.stdout):
@@ -119,19 +110,19 @@ def say_unforeseen(error: Exception, *, as_json: bool = False) -> int:
     """Show an error that is not one of our classes: what it means for the user, or that it is a bug."""
     if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:  # a file of this tool has a name
         mute(sys.stdout)
-        return say(OutputLost(error.strerror or str(error)))
+        return say(errors.OutputLost(error.strerror or str(error)))
     if isinstance(error, RuntimeError) and "home dir" in str(error):
         fix = "set HOME to a folder of yours (TSCM_STATE names another place for the state folder)"
-        return say(UsageError("HOME is not set, and this user has no home folder", fix), as_json=as_json)
+        return say(errors.UsageError("HOME is not set, and this user has no home folder", fix), as_json=as_json)
     if isinstance(error, MemoryError):
-        return say(OutOfMemory(), as_json=as_json)
+        return say(errors.OutOfMemory(), as_json=as_json)
     message = f"Internal error (a bug): {_clean(f'{type(error).__name__}: {error}')}"
     remedy = "run it again with --traceback, and report what it prints"
     if as_json:
-        _print_json(MigrateError(), message, remedy)
+        _print_json(errors.MigrateError(), message, remedy)
     _stderr(f"error: {_quoted(message)}\n  what to do: {remedy}")
     _traceback(error)
-    return int(Exit.FAILED)
+    return int(errors.Exit.FAILED)
 
 
 def _traceback(error: BaseException) -> None:

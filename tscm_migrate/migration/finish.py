@@ -7,19 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NoReturn
 
-from tscm_migrate.errors import (
-    Cancelled,
-    Exit,
-    Interrupted,
-    Locked,
-    ManualStepsLeft,
-    MigrateError,
-    Refused,
-    Retry,
-    RollbackIncomplete,
-    TransferError,
-    UsageError,
-)
+from tscm_migrate import errors
 from tscm_migrate.events import COMPLETED, UNCHANGED, Emit, Message, RunFinished
 from tscm_migrate.migration import context, final_state, leftovers, locks, saved_settings
 
@@ -31,7 +19,7 @@ if TYPE_CHECKING:
     Ending = Literal["done", "attention", "failed", "cancelled", "interrupted", "rolled-back"]
 
 
-def run_to_end(engine: Engine, began: float, first: Callable[[], object] = lambda: None) -> Exit:
+def run_to_end(engine: Engine, began: float, first: Callable[[], object] = lambda: None) -> errors.Exit:
     """Run the steps, and report the final state whatever happens; also used by resume. Raises as `migrate`.
 
     `began` is in monotonic seconds. `first` is called before the first step; if it fails, no step is begun or undone.
@@ -50,11 +38,11 @@ def run_to_end(engine: Engine, began: float, first: Callable[[], object] = lambd
     left = final_state.left_to_do(m.journal.record)
     end_run(engine, "attention" if left else "done", began, left)
     if left:
-        raise ManualStepsLeft(tuple(left))
-    return Exit.DONE
+        raise errors.ManualStepsLeft(tuple(left))
+    return errors.Exit.DONE
 
 
-def _undo_rehearsal(engine: Engine, began: float) -> Exit:
+def _undo_rehearsal(engine: Engine, began: float) -> errors.Exit:
     """Undo every step of a run that only rehearses.
 
     Raises:
@@ -68,8 +56,8 @@ def _undo_rehearsal(engine: Engine, began: float) -> Exit:
         recover(engine, error, began, undo=False)
     end_run(engine, "interrupted" if failed else "rolled-back", began)
     if failed:
-        raise RollbackIncomplete(tuple(f"{step}: {error}" for step, error in failed), m.run)
-    return Exit.DONE
+        raise errors.RollbackIncomplete(tuple(f"{step}: {error}" for step, error in failed), m.run)
+    return errors.Exit.DONE
 
 
 def recover(engine: Engine, error: BaseException, began: float, *, undo: bool) -> NoReturn:
@@ -89,10 +77,10 @@ def recover(engine: Engine, error: BaseException, began: float, *, undo: bool) -
         if interrupted:
             back = bool(m.journal.record.reverted)
             again = f"start again: tscm-migrate resume {m.run}" if back and not m.only_rehearsal else ""
-            raise Interrupted(lines[0], again) from error
+            raise errors.Interrupted(lines[0], again) from error
         raise error
     end_run(engine, "interrupted", began)
-    raise Interrupted(reason, _what_to_do_after(m, error)) from error
+    raise errors.Interrupted(reason, _what_to_do_after(m, error)) from error
 
 
 def _roll_back(engine: Engine) -> str:
@@ -110,7 +98,11 @@ def _what_to_do_after(m: context.Migration, error: BaseException) -> str:
     remedy = f"undo it: tscm-migrate rollback {m.run}"
     if not m.only_rehearsal:
         remedy = f"continue: tscm-migrate resume {m.run}; or {remedy}"
-    if isinstance(error, MigrateError) and error.retry is Retry.AFTER_REMEDY and (first := error.remedy()):
+    if (
+        isinstance(error, errors.MigrateError)
+        and error.retry is errors.Retry.AFTER_REMEDY
+        and (first := error.remedy())
+    ):
         return f"{first}; then {remedy}"  # without it, a resume would fail at the same point
     return remedy
 
@@ -121,10 +113,10 @@ def _parts(engine: Engine, error: BaseException) -> tuple[str, ...]:
     if "transfer" not in m.journal.record.reverted or not m.new.connected:
         return ()
     try:
-        if isinstance(error, TransferError) or not (size := leftovers.parts(m.new)):
+        if isinstance(error, errors.TransferError) or not (size := leftovers.parts(m.new)):
             leftovers.clear_parts(m.new)
             return ()
-    except MigrateError as second:
+    except errors.MigrateError as second:
         return (f"{m.new.name}: {m.new.paths.backup_dir} may have a partial file: {second}",)
     text = (
         f"{m.new.name}: {size / 1e6:.1f} MB of a partial file are kept in {m.new.paths.backup_dir} for the next attempt"
@@ -196,11 +188,11 @@ def preparation(run: str, began: float, emit: Emit) -> Iterator[Preparation]:
         yield part
     except BaseException as error:
         if not part.over:
-            refused = isinstance(error, Refused | Locked | UsageError)
+            refused = isinstance(error, errors.Refused | errors.Locked | errors.UsageError)
             how = "refused" if refused else _outcome(error)
             emit(RunFinished(run, how, round(time.monotonic() - began, 3), held=(UNCHANGED,)))
             if isinstance(error, KeyboardInterrupt):
-                raise Interrupted(UNCHANGED) from error
+                raise errors.Interrupted(UNCHANGED) from error
         raise
 
 
@@ -208,7 +200,7 @@ def _outcome(error: BaseException) -> Literal["interrupted", "cancelled", "faile
     """Return the outcome of a run that has ended with this error and has changed nothing, or undone everything."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
-    return "cancelled" if isinstance(error, Cancelled) else "failed"
+    return "cancelled" if isinstance(error, errors.Cancelled) else "failed"
 
 
 def _may_have_rollback_data(engine: Engine) -> bool:
@@ -225,5 +217,5 @@ def _can_roll_back(engine: Engine) -> bool:
         return False
     try:
         return engine.m.old.shell.alive
-    except MigrateError:
+    except errors.MigrateError:
         return False

@@ -6,19 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from tscm_migrate import errors
 from tscm_migrate.appliance import facts, network
 from tscm_migrate.appliance.facts import Facts
 from tscm_migrate.appliance.parsers import Interface
-from tscm_migrate.errors import (
-    AuthFailed,
-    CommandNotRun,
-    HostKeyError,
-    MigrateError,
-    NoTerminal,
-    SshError,
-    SudoFailed,
-    UsageError,
-)
 from tscm_migrate.events import Emit, Message
 from tscm_migrate.migration import checks
 from tscm_migrate.ssh import known_hosts
@@ -73,14 +64,19 @@ def _one(appliance: Appliance) -> HostSurvey:
         appliance.shell.sudo_ready()
         appliance.shell.terminal_ready()
         return HostSurvey(learned, shown, devices.file_hashes(appliance))
-    except HostKeyError:
+    except errors.HostKeyError:
         raise
-    except SshError as error:
+    except errors.SshError as error:
         return HostSurvey(facts.Facts(appliance.name), findings=(_finding(appliance, error),))
 
 
-def _finding(appliance: Appliance, error: MigrateError) -> checks.Finding:
-    names = {SudoFailed: "no-sudo", AuthFailed: "login", CommandNotRun: "login", NoTerminal: "no-terminal"}
+def _finding(appliance: Appliance, error: errors.MigrateError) -> checks.Finding:
+    names = {
+        errors.SudoFailed: "no-sudo",
+        errors.AuthFailed: "login",
+        errors.CommandNotRun: "login",
+        errors.NoTerminal: "no-terminal",
+    }
     name = next((name for kind, name in names.items() if isinstance(error, kind)), "unreachable")
     remedy = error.remedy() or f"check {appliance.name} yourself: {appliance.host.ssh()}"
     return checks.Finding(name, "error", str(error), remedy, firm=True)
@@ -126,7 +122,7 @@ def _addressed(host: Host, archive: ArchiveFacts, kept: RestoreSource, inventory
     inside = [one.address for one in archive.network.interfaces]
     if not inside:
         text = f"the address of {host.name} is neither in the inventory nor in {kept.archive.name}"
-        raise UsageError(text, f"put {host.name} into the inventory, with its address")
+        raise errors.UsageError(text, f"put {host.name} into the inventory, with its address")
     if kept.host:
         return replace(host, address=inside[0])
     same = [one for one in inventory.hosts.values() if one.address in inside]

@@ -11,18 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from tscm_migrate import errors
 from tscm_migrate.appliance.appliance import PRESENT, quote
 from tscm_migrate.appliance.facts import Facts, boot_script
 from tscm_migrate.appliance.lockfile import ApplianceLock
-from tscm_migrate.errors import (
-    AddressConflict,
-    AddressUnclear,
-    AuthFailed,
-    HostKeyError,
-    NotReachableAgain,
-    ProcessesHidden,
-    SshError,
-)
 from tscm_migrate.events import Message, Waiting
 from tscm_migrate.util.text import duration_text
 
@@ -127,7 +119,9 @@ def find_both(m: Migration, *, need_new: bool, timeout: float | None = None) -> 
     if "old" in seen:
         if m.restore_source is not None:
             _close(seen)
-            raise AddressConflict(m.old.name, "it is alive, but this run restores it as dead", m.old.host.address)
+            raise errors.AddressConflict(
+                m.old.name, "it is alive, but this run restores it as dead", m.old.host.address
+            )
         m.old.moved(seen["old"].host, seen["old"].shell)
     where = {who: one.host.address for who, one in seen.items()}
     m.emit(Message(", ".join(
@@ -157,7 +151,9 @@ def _look_until(m: Migration, *, need_new: bool, limit: float) -> dict[str, Loca
         _close(seen)
         if waited > limit:
             addresses = " and ".join(dict.fromkeys([m.new.host.address, m.old.host.address]))
-            raise NotReachableAgain(m.new.name, f"it did not answer at {addresses} within {duration_text(limit)}")
+            raise errors.NotReachableAgain(
+                m.new.name, f"it did not answer at {addresses} within {duration_text(limit)}"
+            )
         m.emit(Waiting(f"for {m.new.name} to answer", waited, limit, m.new.name))
         time.sleep(_PAUSE)
 
@@ -170,11 +166,11 @@ def _adopt(m: Migration, located: LocatedHost) -> None:
     m.new.moved(located.host, located.shell)
 
 
-def _look_again(m: Migration) -> tuple[dict[str, LocatedHost], AuthFailed | None]:
+def _look_again(m: Migration) -> tuple[dict[str, LocatedHost], errors.AuthFailed | None]:
     """Look once; a refused login is returned, for a starting appliance may refuse every login for a while."""
     try:
         return _look(m), None
-    except AuthFailed as error:
+    except errors.AuthFailed as error:
         return {}, error
 
 
@@ -192,7 +188,7 @@ def _look(m: Migration) -> dict[str, LocatedHost]:
             detail = (
                 f"two hosts look like the {seen.who} appliance" if seen.who else "nothing that only one of them has"
             )
-            raise AddressUnclear(seen.host.address, detail)
+            raise errors.AddressUnclear(seen.host.address, detail)
     return {seen.who: seen for seen in located}
 
 
@@ -200,7 +196,7 @@ def _at(m: Migration, hosts: tuple[Host, ...]) -> LocatedHost | None:
     """Return the appliance that answers at one of these hosts, connected with its own login."""
     known = known_traits(m)
     expect = sorted(known.old_keys | known.new_keys)
-    refused: AuthFailed | None = None
+    refused: errors.AuthFailed | None = None
     for index, host in enumerate(hosts):
         try:
             shell = m.dial(host, expect)
@@ -212,12 +208,12 @@ def _at(m: Migration, hosts: tuple[Host, ...]) -> LocatedHost | None:
             if who == "new" and index + 1 < len(hosts) and hosts[index + 1].name == m.new.name:
                 shell.close()
                 shell, host = m.dial(hosts[index + 1], expect), hosts[index + 1]  # noqa: PLW2901
-        except AuthFailed as error:
+        except errors.AuthFailed as error:
             refused = error
             continue
-        except HostKeyError:
+        except errors.HostKeyError:
             raise
-        except SshError:
+        except errors.SshError:
             return None
         return LocatedHost(who, host, shell)
     if refused is not None:
@@ -242,7 +238,7 @@ def read_traits(shell: Shell) -> HostTraits:
     done = shell.run(script, sudo=True, check=False, display="which appliance is it?")
     lines = [*done.stdout.split("\n"), *[""] * 4]
     if lines[1] not in {"yes", "no"}:
-        raise ProcessesHidden(shell.host.name, f"what is in {paths.hold_dir}: {done.stderr.strip()[-200:]}")
+        raise errors.ProcessesHidden(shell.host.name, f"what is in {paths.hold_dir}: {done.stderr.strip()[-200:]}")
     lock = ApplianceLock.parse(lines[0]) if lines[0].strip() else None
     return HostTraits(
         shell.server_fingerprint(), lock, lines[1] == "yes", lines[2].strip(), " ".join(lines[3:]).strip()

@@ -9,23 +9,13 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Self
 
+from tscm_migrate import errors
 from tscm_migrate.appliance import archives, facts
 from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.appliance.archives import complete
 from tscm_migrate.appliance.backup_schedule import MARKERS
 from tscm_migrate.archive import hashing, names, select
 from tscm_migrate.archive.compression import LARGEST
-from tscm_migrate.errors import (
-    ApplianceError,
-    ArchiveEmpty,
-    ArchiveRefused,
-    CommandTimeout,
-    CopyDamaged,
-    Interrupted,
-    MigrateError,
-    SshError,
-    StoreUnavailable,
-)
 from tscm_migrate.events import Emit, Message, silent
 from tscm_migrate.offsite import catalog
 from tscm_migrate.offsite.upload import Copied, CopyPolicy, make_copy
@@ -75,7 +65,7 @@ class Pulled:
 
     host: str
     copies: tuple[Copied, ...]
-    failed: tuple[tuple[str, MigrateError], ...] = ()
+    failed: tuple[tuple[str, errors.MigrateError], ...] = ()
     seen: tuple[str, ...] = ()
 
     @property
@@ -155,13 +145,13 @@ class _Pull:
         if self.options.look_only:
             return Pulled(host, (), (), tuple(archive.name for archive in wanted))
         copies: list[Copied] = []
-        failed: list[tuple[str, MigrateError]] = []
+        failed: list[tuple[str, errors.MigrateError]] = []
         for archive in wanted:
             try:
                 copies.append(self._one(archive, seen, known))
-            except (SshError, StoreUnavailable, Interrupted):
+            except (errors.SshError, errors.StoreUnavailable, errors.Interrupted):
                 raise
-            except MigrateError as error:
+            except errors.MigrateError as error:
                 failed.append((archive.name, error))
                 self._warn(f"{archive.name} was not stored: {error.message()}")
         self._mark(known, copies)
@@ -176,16 +166,16 @@ class _Pull:
         verified = {manifest.archive: manifest.source_sha256 for manifest in (*before, *now)}
         try:
             leave_markers(self.shell, verified)
-        except MigrateError as error:
+        except errors.MigrateError as error:
             self._warn(f"its markers of off-site copies were not written: {error.message()}")
 
     def _one(self, archive: Archive, seen: Seen, known: Catalog) -> Copied:
         began = time.monotonic()
         if archive.size == 0:
-            raise ArchiveEmpty(self.shell.host.name, archive.name)
+            raise errors.ArchiveEmpty(self.shell.host.name, archive.name)
         if archive.size > LARGEST:
             what = f"{archive.name}: listed with {archive.size} bytes, more than any backup ({LARGEST >> 30} GiB)"
-            raise ArchiveRefused(what)
+            raise errors.ArchiveRefused(what)
         standing = self._standing(archive, known)
         if standing is not None and not self._damage(standing):
             return Copied(standing.manifest, "already", time.monotonic() - began)
@@ -234,7 +224,7 @@ def hash_of(shell: Shell, archive: Archive) -> str:
     script = hashing.of_file(quote(archive.path))
     result = shell.run(script, check=False, timeout=_HASHING, display=f"sha256sum {archive.path}")
     if result.status not in {0, 127}:
-        raise ApplianceError(shell.host.name, f"{archive.path} could not be read: {result.error_output}")
+        raise errors.ApplianceError(shell.host.name, f"{archive.path} could not be read: {result.error_output}")
     return hashing.digest_in(result.stdout)
 
 
@@ -244,7 +234,7 @@ class FromAppliance:
     def __init__(self, shell: Shell, archive: Archive, seen: Seen, options: PullOptions) -> None:
         when = names.when(archive)
         if when is None:
-            raise ApplianceError(shell.host.name, f"{archive.name[:80]!r} is not the name of an archive")
+            raise errors.ApplianceError(shell.host.name, f"{archive.name[:80]!r} is not the name of an archive")
         self.host = shell.host.name
         self.archive = archive.name
         self.size = archive.size
@@ -275,16 +265,16 @@ class FromAppliance:
         for chunk in self._reader:
             passed += len(chunk)
             if passed > self.size:
-                raise CopyDamaged(
+                raise errors.CopyDamaged(
                     detail=f"{self.host}: {self.archive}: more than the {self.size} bytes came that were listed",
                     fix="it is still being written; pull again when its backup has ended",
                 )
             yield chunk
             if stopping.is_set():
-                raise Interrupted(f"{self.host}: {self.archive} was not stored")
+                raise errors.Interrupted(f"{self.host}: {self.archive} was not stored")
             if time.monotonic() > end:
                 what = f"reading {self._path} was not done after {self._limit:.0f} s"
-                raise CommandTimeout(self.host, what, self._limit)
+                raise errors.CommandTimeout(self.host, what, self._limit)
 
     def finish(self) -> str:
         """Return the hash that the appliance computed; "" if it has no sha256sum."""
@@ -293,9 +283,9 @@ class FromAppliance:
         ended = self._reader.finish(_HASHING, check=False)
         if ended.status not in {0, 127}:
             why = "is not a regular file" if ended.status == 44 else ended.error_output
-            raise ApplianceError(self.host, f"{self._path} could not be read: {why}")
+            raise errors.ApplianceError(self.host, f"{self._path} could not be read: {why}")
         if len(set(re.findall(r"^@(.+)$", ended.stderr, re.MULTILINE))) > 1:
-            raise CopyDamaged(
+            raise errors.CopyDamaged(
                 detail=f"{self.host}: {self.archive} was written to while it was read",
                 fix="it is still being written; pull again when its backup has ended",
             )

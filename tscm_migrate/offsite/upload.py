@@ -9,16 +9,9 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from tscm_migrate import errors
 from tscm_migrate.archive import gpg
 from tscm_migrate.archive.openpgp import Encryption, encryption_of
-from tscm_migrate.errors import (
-    CopyDamaged,
-    EncryptionFailed,
-    ObjectExists,
-    ObjectMissing,
-    OffsiteError,
-    PlaintextRefused,
-)
 from tscm_migrate.events import Emit, Progress, silent
 from tscm_migrate.offsite import keys
 from tscm_migrate.offsite.manifest import Manifest, parse_manifest
@@ -108,7 +101,7 @@ def make_copy(
         manifest = _upload(incoming, store, key, policy=policy, now=now, emit=emit)
         manifest = manifest.model_copy(update={"behind": behind})
     except BaseException:
-        with suppress(OffsiteError):  # `clean` finds what cannot be deleted now
+        with suppress(errors.OffsiteError):  # `clean` finds what cannot be deleted now
             store.delete(key)
         raise
     # From here on our data may be what a manifest speaks of: it is left to `clean` where another run was faster.
@@ -122,7 +115,9 @@ def _upload(incoming: Incoming, store: Store, key: str, *, policy: CopyPolicy, n
     looked, chunks = peek(source)
     sealing = looked.sealing == "no" and bool(policy.seal_to)
     if looked.sealing == "no" and policy.require_encryption and not sealing:
-        raise PlaintextRefused(detail=f"{incoming.host}: {incoming.archive} is not encrypted, and stays where it is")
+        raise errors.PlaintextRefused(
+            detail=f"{incoming.host}: {incoming.archive} is not encrypted, and stays where it is"
+        )
     if sealing:
         looked, chunks = peek(gpg.encrypted(chunks, policy.seal_to))
         _check_encrypted(looked, policy, f"{incoming.host}: {incoming.archive}")
@@ -163,16 +158,16 @@ def commit(store: Store, manifest: Manifest, instead_of: Manifest | None = None)
         store.delete(key)
         standing = _stand(store, key, manifest)
     if standing.source_sha256 != manifest.source_sha256:
-        raise CopyDamaged(detail=f"{store.url}/{key}: speaks of other bytes than its name")
+        raise errors.CopyDamaged(detail=f"{store.url}/{key}: speaks of other bytes than its name")
     if standing.data != manifest.data and not _complete(store, standing):
-        raise CopyDamaged(
+        raise errors.CopyDamaged(
             detail=f"{store.url}/{key}: the data that it speaks of is gone or cut", fix="run the same command again"
         )
     return standing
 
 
 def _stand(store: Store, key: str, manifest: Manifest) -> Manifest:
-    with suppress(ObjectExists):
+    with suppress(errors.ObjectExists):
         store.create(key, manifest.dump())
     return parse_manifest(read_small(store, key), key)
 
@@ -180,7 +175,7 @@ def _stand(store: Store, key: str, manifest: Manifest) -> Manifest:
 def _complete(store: Store, manifest: Manifest) -> bool:
     try:
         return store.stat(manifest.data).size == manifest.size
-    except ObjectMissing:
+    except errors.ObjectMissing:
         return False
 
 
@@ -201,27 +196,29 @@ def _verify(store: Store, key: str, stored: Hashed, policy: CopyPolicy, source: 
     """Compare what is stored with what was sent; `source`: the plaintext if gpg encrypted it, else None."""
     there = store.stat(key).size
     if there != stored.size:
-        raise CopyDamaged(detail=f"{store.url}/{key}: {there} of {stored.size} bytes are there")
+        raise errors.CopyDamaged(detail=f"{store.url}/{key}: {there} of {stored.size} bytes are there")
     if source is not None and stored.size <= source.size:
-        raise CopyDamaged(detail=f"{store.url}/{key}: encrypted, it has {stored.size} bytes, of {source.size} before")
+        raise errors.CopyDamaged(
+            detail=f"{store.url}/{key}: encrypted, it has {stored.size} bytes, of {source.size} before"
+        )
     if policy.verify == "size":
         return False
     both = _decrypted(store, key, stored.size, policy) if source is not None else None
     back = both[0] if both else read_back(store, key, stored.size)
     if (back.size, back.sha256) != (stored.size, stored.sha256):
-        raise CopyDamaged(detail=f"{store.url}/{key}: {stored.size} bytes went in, and other bytes come out")
+        raise errors.CopyDamaged(detail=f"{store.url}/{key}: {stored.size} bytes went in, and other bytes come out")
     if source is not None and both is not None and (both[1].size, both[1].sha256) != (source.size, source.sha256):
-        raise CopyDamaged(detail=f"{store.url}/{key}: decrypted, it is not the archive that was encrypted")
+        raise errors.CopyDamaged(detail=f"{store.url}/{key}: decrypted, it is not the archive that was encrypted")
     return True
 
 
 def _check_encrypted(looked: Encryption, policy: CopyPolicy, what: str) -> None:
     """Compare the first packets of what gpg gave with what it was asked for: one session key for each recipient."""
     if looked.sealing != "public-key":
-        raise EncryptionFailed(detail=f"{what}: what gpg gave does not look encrypted")
+        raise errors.EncryptionFailed(detail=f"{what}: what gpg gave does not look encrypted")
     if len(looked.key_ids) != len(policy.seal_to) or any(not key_id.strip("0") for key_id in looked.key_ids):
         asked = ", ".join(policy.seal_to)
-        raise EncryptionFailed(
+        raise errors.EncryptionFailed(
             detail=f"{what}: gpg encrypted to {', '.join(looked.key_ids)}, and was asked for {asked}"
         )
 
@@ -239,9 +236,11 @@ def _decrypted(store: Store, key: str, size: int, policy: CopyPolicy) -> tuple[H
                     pass
             for _ in back:  # what gpg has not read
                 pass
-    except EncryptionFailed as error:
+    except errors.EncryptionFailed as error:
         if gpg.can_open(policy.seal_to):  # not a key whose passphrase was forgotten meanwhile
-            raise CopyDamaged(detail=f"{store.url}/{key}: it cannot be decrypted again: {error.message()}") from error
+            raise errors.CopyDamaged(
+                detail=f"{store.url}/{key}: it cannot be decrypted again: {error.message()}"
+            ) from error
         return None
     return back, plain
 
@@ -249,12 +248,12 @@ def _decrypted(store: Store, key: str, size: int, policy: CopyPolicy) -> tuple[H
 def _check_source(incoming: Incoming, source: Hashed) -> None:
     on_appliance = incoming.finish()
     if incoming.size and source.size != incoming.size:
-        raise CopyDamaged(
+        raise errors.CopyDamaged(
             detail=f"{incoming.host}: {incoming.archive}: {source.size} of {incoming.size} bytes came",
             fix="it changed while it was read (is its backup still being written?), or a disk is failing; pull again",
         )
     if on_appliance and on_appliance != source.sha256:
-        raise CopyDamaged(
+        raise errors.CopyDamaged(
             detail=f"{incoming.host}: {incoming.archive}: the bytes that came are not those that are there",
             fix="pull again; if it happens twice, suspect a disk or memory",
         )
@@ -308,7 +307,7 @@ def no_more(chunks: Iterable[bytes], size: int, what: str) -> Iterator[bytes]:
     for chunk in chunks:
         passed += len(chunk)
         if passed > size:
-            raise CopyDamaged(detail=f"{what}: more than {size} bytes come back")
+            raise errors.CopyDamaged(detail=f"{what}: more than {size} bytes come back")
         yield chunk
 
 

@@ -12,19 +12,7 @@ import paramiko
 from paramiko import AuthenticationException, SSHException
 from paramiko.ssh_exception import IncompatiblePeer, NoValidConnectionsError
 
-from tscm_migrate.errors import (
-    AuthFailed,
-    CommandNotRun,
-    ConnectionLost,
-    LoginPrintsOutput,
-    LoginsClosed,
-    MigrateError,
-    NoCommonAlgorithm,
-    PasswordExpired,
-    ServerFull,
-    SshError,
-    Unreachable,
-)
+from tscm_migrate import errors
 from tscm_migrate.ssh.auth import HungUpError, PasswordChangeError
 from tscm_migrate.util.redact import outside
 
@@ -56,7 +44,7 @@ def _words(error: BaseException) -> str:
     return "".join(c for c in text if c.isprintable())[:300]
 
 
-def translate(error: BaseException, host: str, *, connecting: bool = False) -> MigrateError | None:
+def translate(error: BaseException, host: str, *, connecting: bool = False) -> errors.MigrateError | None:
     """Translate a foreign exception.
 
     Args:
@@ -67,17 +55,17 @@ def translate(error: BaseException, host: str, *, connecting: bool = False) -> M
     Returns:
         Our error, or None if the exception is not about SSH (a bug must stay visible).
     """
-    if isinstance(error, MigrateError):
+    if isinstance(error, errors.MigrateError):
         return error
     words = _words(error)
-    lost = Unreachable if connecting else ConnectionLost
+    lost = errors.Unreachable if connecting else errors.ConnectionLost
     if isinstance(error, AuthenticationException):
-        return AuthFailed(host, words)
+        return errors.AuthFailed(host, words)
     if isinstance(error, paramiko.ChannelException):
         # while connecting, the channel belongs to the gateway, which cannot reach this host
-        return (Unreachable if connecting else SshError)(host, f"channel refused: {words}")
+        return (errors.Unreachable if connecting else errors.SshError)(host, f"channel refused: {words}")
     if isinstance(error, paramiko.SFTPError):  # the first data is not SFTP; a refusal by the server is an OSError
-        return LoginPrintsOutput(host, f"SFTP: {words}")
+        return errors.LoginPrintsOutput(host, f"SFTP: {words}")
     # errors of sockets, timeouts and name lookups are OSErrors
     return lost(host, words) if isinstance(error, SSHException | OSError | EOFError) else None
 
@@ -93,7 +81,7 @@ def translated(host: str, *, connecting: bool = False) -> Iterator[None]:
     """Run the block; raise foreign exceptions translated, with the original as cause."""
     try:
         yield
-    except MigrateError:
+    except errors.MigrateError:
         raise
     except Exception as error:
         ours = translate(error, host, connecting=connecting)
@@ -142,7 +130,7 @@ _KINDS = (
 )
 
 
-def no_common(host: str, transport: Transport) -> NoCommonAlgorithm | None:
+def no_common(host: str, transport: Transport) -> errors.NoCommonAlgorithm | None:
     """Return an error for the first kind of algorithm that the server and this library do not share; else None."""
     for kind, theirs, ours in _KINDS:
         # the server's list of key exchanges also has flags, which are not algorithms
@@ -157,11 +145,13 @@ def no_common(host: str, transport: Transport) -> NoCommonAlgorithm | None:
                 "these are outdated (SHA-1 and older)" if old
                 else "these are newer than the SSH library of this tool" if newer else ""
             )  # fmt: skip
-            return NoCommonAlgorithm(host, detail, kind, known, tuple(outside(name, 80) for name in offered), newer)
+            return errors.NoCommonAlgorithm(
+                host, detail, kind, known, tuple(outside(name, 80) for name in offered), newer
+            )
     return None
 
 
-def refusal(host: Host, transport: Transport | None, error: BaseException) -> MigrateError | None:
+def refusal(host: Host, transport: Transport | None, error: BaseException) -> errors.MigrateError | None:
     """Return an error that explains why a connection or login failed; None if only the exception is known.
 
     Args:
@@ -170,39 +160,39 @@ def refusal(host: Host, transport: Transport | None, error: BaseException) -> Mi
         error: the exception.
     """
     if isinstance(error, PasswordChangeError):
-        return PasswordExpired(host.name, str(error), login_of(host))
-    if transport is None or isinstance(error, MigrateError):
+        return errors.PasswordExpired(host.name, str(error), login_of(host))
+    if transport is None or isinstance(error, errors.MigrateError):
         return None
     if isinstance(error, IncompatiblePeer):
         return no_common(host.name, transport)
     printed = outside(" ".join([*transport.greeting, _banner(transport), transport.goodbye]), 300)
     if _FULL.search(printed):
-        return ServerFull(host.name, printed)
+        return errors.ServerFull(host.name, printed)
     if isinstance(error, AuthenticationException | HungUpError):
         return _of_login(host, printed, error)
     return _closed(host, transport, printed) if isinstance(error, SSHException | OSError | EOFError) else None
 
 
-def _closed(host: Host, transport: Transport, printed: str) -> MigrateError | None:
+def _closed(host: Host, transport: Transport, printed: str) -> errors.MigrateError | None:
     if transport.closed_early:
         why = f"its message: {printed!r}" if printed else "too many logins at once (MaxStartups), or a ban"
-        return Unreachable(host.name, f"it closes connections before it tells its version: {why}")
+        return errors.Unreachable(host.name, f"it closes connections before it tells its version: {why}")
     if transport.initial_kex_done and not transport.is_authenticated():
         why = f"; its message: {printed!r}" if printed else ""
-        return Unreachable(host.name, f"the connection was closed during authentication{why}")
+        return errors.Unreachable(host.name, f"the connection was closed during authentication{why}")
     return None
 
 
-def _of_login(host: Host, printed: str, error: BaseException) -> MigrateError | None:
+def _of_login(host: Host, printed: str, error: BaseException) -> errors.MigrateError | None:
     if _CLOSED.search(printed):
-        return LoginsClosed(host.name, printed)
+        return errors.LoginsClosed(host.name, printed)
     if _EXPIRED.search(printed):
-        return PasswordExpired(host.name, printed, login_of(host))
+        return errors.PasswordExpired(host.name, printed, login_of(host))
     if not isinstance(error, HungUpError):
-        return AuthFailed(host.name, f"{error}; the server's message: {printed!r}") if printed else None
+        return errors.AuthFailed(host.name, f"{error}; the server's message: {printed!r}") if printed else None
     if _MANY.search(printed):
-        return AuthFailed(host.name, f"{error}: too many keys; set identity_file, and use_agent = false")
-    return Unreachable(
+        return errors.AuthFailed(host.name, f"{error}: too many keys; set identity_file, and use_agent = false")
+    return errors.Unreachable(
         host.name,
         f"the connection was closed during authentication; {error}"
         + (f"; its message: {printed!r}" if printed else ""),
@@ -229,7 +219,7 @@ _EXPIRED_OUTPUT = re.compile(
 _SHORT = 200
 
 
-def not_run(host: str, display: str, printed: bytes, status: int | None) -> MigrateError:
+def not_run(host: str, display: str, printed: bytes, status: int | None) -> errors.MigrateError:
     """Return the error for a script whose begin mark was not printed.
 
     Args:
@@ -242,10 +232,10 @@ def not_run(host: str, display: str, printed: bytes, status: int | None) -> Migr
     lines = ["".join(c for c in line if c.isprintable()).strip() for line in text.splitlines()]
     last = next((line for line in reversed(lines) if line), "")[:_SHORT]
     if _EXPIRED_OUTPUT.search(text):
-        return PasswordExpired(host, last)
+        return errors.PasswordExpired(host, last)
     ended = "it did not end" if status is None else f"exit status {status}"
     detail = f"its message: {last!r}" if last else "it printed nothing"
-    return CommandNotRun(host, f"`{display}`: {detail}, {ended}")
+    return errors.CommandNotRun(host, f"`{display}`: {detail}, {ended}")
 
 
 def startup_line(open_sftp: Callable[[], paramiko.SFTPClient]) -> str:
@@ -256,7 +246,7 @@ def startup_line(open_sftp: Callable[[], paramiko.SFTPClient]) -> str:
     Returns:
         "" if no file has such a line, or no file can be read.
     """
-    with contextlib.suppress(MigrateError, OSError, EOFError), contextlib.closing(open_sftp()) as client:
+    with contextlib.suppress(errors.MigrateError, OSError, EOFError), contextlib.closing(open_sftp()) as client:
         for name in FILES:
             with contextlib.suppress(FileNotFoundError, PermissionError), client.open(name, "rb") as file:
                 if line := replacing_line(file.read(_MOST).decode(errors="replace")):

@@ -11,15 +11,7 @@ from typing import TYPE_CHECKING
 import paramiko
 from paramiko import SSHException
 
-from tscm_migrate.errors import (
-    CommandTimeout,
-    ConnectionLost,
-    MigrateError,
-    NoTerminal,
-    OutputCut,
-    SudoFailed,
-    TooMuchOutput,
-)
+from tscm_migrate import errors
 from tscm_migrate.ssh import quoting
 from tscm_migrate.ssh.exceptions import let_go, lives, not_run, translated
 from tscm_migrate.ssh.quoting import Frame
@@ -30,7 +22,7 @@ if TYPE_CHECKING:
 
     from tscm_migrate.model import Secret
 
-    Explain = Callable[[MigrateError], MigrateError]
+    Explain = Callable[[errors.MigrateError], errors.MigrateError]
 
 _CHUNK = 1 << 18
 _STATUS_GRACE = 5.0  # seconds: the exit status may come after the end of the output
@@ -77,7 +69,7 @@ class Root:
     password: Secret | None
 
 
-def _as_it_is(error: MigrateError) -> MigrateError:
+def _as_it_is(error: errors.MigrateError) -> errors.MigrateError:
     return error
 
 
@@ -169,7 +161,7 @@ class Execution:
         except SSHException as error:
             if not lives(self.channel):
                 raise
-            raise NoTerminal(self.host) from error
+            raise errors.NoTerminal(self.host) from error
 
     def _become_root(
         self, marks: quoting.SudoMarks, password: Secret | None, patience: float, *, terminal: bool
@@ -239,10 +231,10 @@ class Execution:
         """
         let_go(self.channel)
         if not lives(self.channel):
-            raise ConnectionLost(self.host, "while sudo was starting")
+            raise errors.ConnectionLost(self.host, "while sudo was starting")
         if status == 0:
-            raise SudoFailed(self.host, "sudo ended with exit status 0 and did not run the command")
-        raise SudoFailed(self.host, sudo_reason(printed.decode(errors="replace"), sent=sent))
+            raise errors.SudoFailed(self.host, "sudo ended with exit status 0 and did not run the command")
+        raise errors.SudoFailed(self.host, sudo_reason(printed.decode(errors="replace"), sent=sent))
 
     def send(self, data: bytes) -> None:
         """Send a small amount of standard input."""
@@ -293,14 +285,14 @@ class Execution:
         if not self.out.begun:
             raise self.no_begin(out + self.out.rest() + b"\n" + err, status)
         if 0 <= status < _BY_SIGNAL:
-            raise OutputCut(self.host, f"`{self.display}`, exit status {status}")
+            raise errors.OutputCut(self.host, f"`{self.display}`, exit status {status}")
         return status
 
-    def no_begin(self, printed: bytes, status: int | None = None) -> MigrateError:
+    def no_begin(self, printed: bytes, status: int | None = None) -> errors.MigrateError:
         """Return the error for a script that did not begin; close the channel."""
         let_go(self.channel)
         if not lives(self.channel):
-            return ConnectionLost(self.host, f"before `{self.display}` began")
+            return errors.ConnectionLost(self.host, f"before `{self.display}` began")
         return self._explain(not_run(self.host, self.display, printed, status))
 
     def without_mark(self, err: bytes, status: int) -> bytes:
@@ -341,7 +333,7 @@ class Execution:
     def _check_size(self, size: int, limit: int) -> None:
         if size > limit:
             let_go(self.channel)
-            raise TooMuchOutput(self.host, f"`{self.display}` printed more than {limit} bytes")
+            raise errors.TooMuchOutput(self.host, f"`{self.display}` printed more than {limit} bytes")
 
     def _ended(self, now: float, *, over: bool) -> bool:
         """Return whether both streams have ended, or the command has, and only a child keeps them open."""
@@ -349,11 +341,11 @@ class Execution:
             self._orphaned = now + _ORPHAN_GRACE
         return over or (self.out.ended and self.err.ended) or (self._orphaned is not None and now > self._orphaned)
 
-    def _late(self, timeout: float) -> MigrateError:
+    def _late(self, timeout: float) -> errors.MigrateError:
         let_go(self.channel)
         if not self.out.begun and self.marks is None:
             return self.no_begin(self.out.rest())
-        return CommandTimeout(self.host, f"`{self.display}` had not ended after {timeout:.0f} s", timeout)
+        return errors.CommandTimeout(self.host, f"`{self.display}` had not ended after {timeout:.0f} s", timeout)
 
     def _feed(self, stdin: memoryview) -> memoryview:
         while stdin and self.channel.send_ready():
@@ -392,10 +384,10 @@ class Execution:
         if not came:
             let_go(channel)
             if not channel.get_transport().is_active():
-                raise ConnectionLost(self.host, f"during `{self.display}`")
-            raise CommandTimeout(self.host, f"`{self.display}` closed its output but did not end", grace)
+                raise errors.ConnectionLost(self.host, f"during `{self.display}`")
+            raise errors.CommandTimeout(self.host, f"`{self.display}` closed its output but did not end", grace)
         if channel.exit_status == -1 and not lives(self.channel):
-            raise ConnectionLost(self.host, f"during `{self.display}`")
+            raise errors.ConnectionLost(self.host, f"during `{self.display}`")
         return channel.exit_status
 
     def close(self) -> None:

@@ -8,15 +8,7 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING, Literal, Self
 
-from tscm_migrate.errors import (
-    CommandFailed,
-    CommandNotRun,
-    CommandTimeout,
-    MigrateError,
-    PasswordExpired,
-    SshError,
-    SudoFailed,
-)
+from tscm_migrate import errors
 from tscm_migrate.events import CommandRun, Emit, Prompted
 from tscm_migrate.ssh import dialogue, known_hosts, quoting, sftp, stream
 from tscm_migrate.ssh.accelerated import buffer_blocks, limit_buffers
@@ -142,11 +134,11 @@ class Shell:
         channel.settimeout(silence)
         return client
 
-    def _explained(self, error: MigrateError) -> MigrateError:
+    def _explained(self, error: errors.MigrateError) -> errors.MigrateError:
         """Add the login, and the line of a startup file that prevents commands from running (searched once)."""
-        if isinstance(error, CommandNotRun | PasswordExpired):
+        if isinstance(error, errors.CommandNotRun | errors.PasswordExpired):
             error.login = login_of(self.host)
-        if isinstance(error, CommandNotRun):
+        if isinstance(error, errors.CommandNotRun):
             if self._startup_line is None:
                 self._startup_line = ""  # an error in the search must not start another search
                 self._startup_line = startup_line(lambda: self.sftp(_LOOK))
@@ -222,10 +214,10 @@ class Shell:
             self._emit(CommandRun(self.host.name, display, status, round(time.monotonic() - began, 3)))
         took = time.monotonic() - began
         if status in _TIMED_OUT and took >= timeout:
-            raise CommandTimeout(self.host.name, f"`{display}` had not ended after {timeout:.0f} s", timeout)
+            raise errors.CommandTimeout(self.host.name, f"`{display}` had not ended after {timeout:.0f} s", timeout)
         result = CommandResult(display, status, out.decode(errors="replace"), err.decode(errors="replace"), took)
         if check and status != 0:
-            raise CommandFailed(self.host.name, "", display, status, result.stderr.strip() or result.stdout)
+            raise errors.CommandFailed(self.host.name, "", display, status, result.stderr.strip() or result.stdout)
         return result
 
     def terminal_ready(self) -> None:
@@ -269,12 +261,12 @@ class Shell:
         if probe.status == 0 and mark.word in probe.stdout:
             return Root(None)
         if probe.status == 0:
-            raise SudoFailed(self.host.name, "sudo ended with exit status 0 and did not run the command")
+            raise errors.SudoFailed(self.host.name, "sudo ended with exit status 0 and did not run the command")
         if probe.status == 127:
-            raise SudoFailed(self.host.name, "there is no sudo on this host")
+            raise errors.SudoFailed(self.host.name, "there is no sudo on this host")
         password = self._credentials.sudo_password(self.host)
         if password is None:
-            raise SudoFailed(self.host.name, sudo_reason(probe.stderr, sent=False))
+            raise errors.SudoFailed(self.host.name, sudo_reason(probe.stderr, sent=False))
         root = Root(password)
         execution = Execution(self.session(), self.host.name, "sudo true")
         try:
@@ -346,7 +338,7 @@ class Shell:
             return ()
         try:
             printed = self.run(f"stty -a -F {tty}", check=False, timeout=10.0, display="does it want a key or a line?")
-        except SshError:  # the dialogue itself reports a lost connection
+        except errors.SshError:  # the dialogue itself reports a lost connection
             return ()
         return frozenset(printed.stdout.replace(";", " ").split())
 

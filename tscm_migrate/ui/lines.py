@@ -7,30 +7,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import singledispatch
 
-from tscm_migrate.events import (
-    UNCHANGED,
-    ActionStarted,
-    Checked,
-    CommandRun,
-    DeviceUpdated,
-    Estimated,
-    Event,
-    Message,
-    Progress,
-    Prompted,
-    RunFinished,
-    RunStarted,
-    StepFinished,
-    StepStarted,
-    Waiting,
-    state_text,
-)
+from tscm_migrate import events
 from tscm_migrate.ui.console import as_json, say
 from tscm_migrate.ui.view_model import LOG_EVERY, Meter, waits
 from tscm_migrate.util.text import duration_text, range_text
 
 
-def json_lines(event: Event) -> None:
+def json_lines(event: events.Event) -> None:
     """Print an event as one JSON object on one line, with the time in UTC."""
     as_json({**event.as_dict(), "time": datetime.now(UTC).isoformat(timespec="milliseconds")}, indent=None)
 
@@ -48,46 +31,46 @@ class Plain:
         self._advice = ""
         self._dry_run = self._preflight = self._rehearsal = False
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: events.Event) -> None:
         """Take one event."""
         say(self.text(event, time.monotonic()))
 
-    def text(self, event: Event, now: float) -> str:
+    def text(self, event: events.Event, now: float) -> str:
         """Return the lines of an event; "" if it has none. `now` is in monotonic seconds."""
         self._follow(event)
         if (self._quiet and not _matters(event)) or self._is_detail(event):
             return ""
         match event:
-            case Progress():
+            case events.Progress():
                 return f"  {self._meter.text(event)}" if self._meter.due(event, now) else ""
-            case Waiting() if not self._verbose:
+            case events.Waiting() if not self._verbose:
                 return line_of(event) if self._due(event, now) else ""
-            case CommandRun() if self._verbose:
+            case events.CommandRun() if self._verbose:
                 return f"    {event.host}$ {event.display} [{event.status}, {duration_text(event.seconds)}]"
-            case RunFinished(outcome="rolled-back") if self._rehearsal:
-                return line_of(event).replace(state_text("rolled-back"), "rehearsed", 1)
-            case Checked():
+            case events.RunFinished(outcome="rolled-back") if self._rehearsal:
+                return line_of(event).replace(events.state_text("rolled-back"), "rehearsed", 1)
+            case events.Checked():
                 before, self._advice = self._advice, event.remedy
                 event = replace(event, remedy="") if event.remedy == before else event
         return line_of(event)
 
-    def _follow(self, event: Event) -> None:
+    def _follow(self, event: events.Event) -> None:
         """Keep what later events depend on: whether it is a dry run, and whether the preflight checks run."""
-        if isinstance(event, RunStarted):
+        if isinstance(event, events.RunStarted):
             self._dry_run = event.verb == "dry run"
             self._rehearsal = event.verb in {"rehearse", "prompts learn"}
-        if isinstance(event, StepStarted):
+        if isinstance(event, events.StepStarted):
             self._preflight = event.step == "preflight"
 
-    def _is_detail(self, event: Event) -> bool:
+    def _is_detail(self, event: events.Event) -> bool:
         """Return whether it is what a plan shows: the estimate of one step, or a preflight check that has passed."""
         if self._dry_run or self._verbose:
             return False
-        if isinstance(event, Checked):
+        if isinstance(event, events.Checked):
             return self._preflight and event.severity == "ok"
-        return isinstance(event, Estimated) and event.step not in _TOTALS
+        return isinstance(event, events.Estimated) and event.step not in _TOTALS
 
-    def _due(self, event: Waiting, now: float) -> bool:
+    def _due(self, event: events.Waiting, now: float) -> bool:
         """Whether a wait gets a line: at its beginning, and every ten seconds; rarely while a planned wait is long."""
         what, last = self._waiting
         every = max(LOG_EVERY, (event.limit - event.elapsed) / 10) if event.planned else LOG_EVERY
@@ -97,17 +80,17 @@ class Plain:
         return True
 
 
-def _matters(event: Event) -> bool:
+def _matters(event: events.Event) -> bool:
     match event:
-        case RunFinished():
+        case events.RunFinished():
             return True
-        case Message():
+        case events.Message():
             return event.level != "info"
-        case Checked():
+        case events.Checked():
             return event.severity in {"warning", "error"}
-        case StepFinished():
+        case events.StepFinished():
             return event.state == "failed"
-        case DeviceUpdated():
+        case events.DeviceUpdated():
             return not event.ok
     return False
 
@@ -122,17 +105,17 @@ def line_of(_event: object) -> str:
 
 
 @line_of.register
-def _(event: RunStarted) -> str:
+def _(event: events.RunStarted) -> str:
     return f"{event.verb} {event.old} → {event.new} (run {event.run})"
 
 
 @line_of.register
-def _(event: StepStarted) -> str:
+def _(event: events.StepStarted) -> str:
     return f"· {event.title}"
 
 
 @line_of.register
-def _(event: StepFinished) -> str:
+def _(event: events.StepFinished) -> str:
     if event.step == "preflight" and event.state == "failed":
         return ""  # the error that follows shows it
     detail = f": {event.detail}" if event.detail else ""
@@ -140,12 +123,12 @@ def _(event: StepFinished) -> str:
 
 
 @line_of.register
-def _(event: ActionStarted) -> str:
+def _(event: events.ActionStarted) -> str:
     return f"  {event.host}: {event.describes}"
 
 
 @line_of.register
-def _(event: Checked) -> str:
+def _(event: events.Checked) -> str:
     wanted = event.remedy and event.severity in {"warning", "error"} and not event.allowed
     remedy = f"\n    what to do: {event.remedy}" if wanted else ""
     allowed = " (acknowledged)" if event.allowed else ""
@@ -153,18 +136,18 @@ def _(event: Checked) -> str:
 
 
 @line_of.register
-def _(event: Waiting) -> str:
+def _(event: events.Waiting) -> str:
     return f"  {', '.join(waits(event))}"
 
 
 @line_of.register
-def _(event: Prompted) -> str:
+def _(event: events.Prompted) -> str:
     answer = f" → {event.answer}" if event.answer else ""
     return f"  {event.host} asked: {event.prompt}{answer} ({event.rule})"
 
 
 @line_of.register
-def _(event: Estimated) -> str:
+def _(event: events.Estimated) -> str:
     basis = f" ({event.basis})" if event.basis else ""
     if event.step not in _TOTALS:
         return f"  about {duration_text(event.seconds)}: {event.step}{basis}"
@@ -172,20 +155,20 @@ def _(event: Estimated) -> str:
 
 
 @line_of.register
-def _(event: DeviceUpdated) -> str:
+def _(event: events.DeviceUpdated) -> str:
     detail = f": {event.detail}" if event.detail and not event.ok else ""
     return f"  device {event.device}: {'updated' if event.ok else 'FAILED'} in {duration_text(event.seconds)}{detail}"
 
 
 @line_of.register
-def _(event: Message) -> str:
+def _(event: events.Message) -> str:
     text = "\n    ".join(event.text.split("\n"))  # indented, so that none looks like a line of this tool
     return text if event.level == "info" else f"{event.level}: {text}"
 
 
 @line_of.register
-def _(event: RunFinished) -> str:
-    unchanged = event.held == (UNCHANGED,) and not event.report
+def _(event: events.RunFinished) -> str:
+    unchanged = event.held == (events.UNCHANGED,) and not event.report
     if event.outcome == "refused" or (event.outcome in {"cancelled", "interrupted"} and unchanged):
         return ""  # the message that follows shows it
     if event.host:
@@ -193,10 +176,10 @@ def _(event: RunFinished) -> str:
     downtime = f", downtime {duration_text(event.downtime)}" if event.downtime is not None else ""
     report = f"\n  report: {event.report}" if event.report else ""
     held = "".join(f"\n  {text}" for text in event.held)  # the last thing printed
-    return f"{state_text(event.outcome)} after {duration_text(event.seconds)}{downtime}{report}{held}"
+    return f"{events.state_text(event.outcome)} after {duration_text(event.seconds)}{downtime}{report}{held}"
 
 
-def _completed(event: RunFinished) -> list[str]:
+def _completed(event: events.RunFinished) -> list[str]:
     """Return the end of a completed migration: its figures, the next steps, and last what still has to be done."""
     todo = f", {len(event.left)} left to do" if event.left else ""
     expected = range_text(event.downtime_estimate, event.downtime_least, event.downtime_most)

@@ -17,19 +17,7 @@ from rich.segment import ControlType
 from rich.table import Table
 from rich.text import Text
 
-from tscm_migrate.events import (
-    Checked,
-    DeviceUpdated,
-    Estimated,
-    Event,
-    Message,
-    Prompted,
-    RunFinished,
-    RunStarted,
-    StepFinished,
-    StepStarted,
-    Waiting,
-)
+from tscm_migrate import events
 from tscm_migrate.ui import operator
 from tscm_migrate.ui.console import folded
 from tscm_migrate.ui.lines import Plain, line_of
@@ -62,22 +50,22 @@ class LiveView:
         self._board: Board | None = None
         self._live: Live | None = None
         self._lines = Plain()  # what is printed before and after
-        self._started: RunStarted | None = None
-        self._estimates: list[Estimated] = []
+        self._started: events.RunStarted | None = None
+        self._estimates: list[events.Estimated] = []
         self._counting = False  # whether the last line is a planned wait
         self._width = self.console.width
         self._kept: deque[str] = deque(maxlen=_KEPT)
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: events.Event) -> None:
         """Take one event; may be called from several threads."""
         with self._lock:
             self._take(event)
 
-    def _take(self, event: Event) -> None:
+    def _take(self, event: events.Event) -> None:
         now = time.monotonic()
-        if isinstance(event, RunStarted):
+        if isinstance(event, events.RunStarted):
             self._started, self._estimates = event, []
-        if isinstance(event, Estimated):
+        if isinstance(event, events.Estimated):
             self._estimates.append(event)
         if self._board is None and self._begins_steps(event):
             self._board = self._new_board(now)
@@ -86,41 +74,41 @@ class LiveView:
         if self._board is None:
             if self._counts_down(event):
                 return
-            if not (isinstance(event, Checked) and event.severity == "ok"):
+            if not (isinstance(event, events.Checked) and event.severity == "ok"):
                 self._say(self._lines.text(event, now))
             return
         self._fit_again()
         self._board.take(event, now)
-        if isinstance(event, RunFinished):
+        if isinstance(event, events.RunFinished):
             self._finish(event)
         elif self._stays(event):
             self._say(line_of(event))
 
-    def _counts_down(self, event: Event) -> bool:
+    def _counts_down(self, event: events.Event) -> bool:
         """Show a planned wait on one line that is drawn again each time; return whether the event was one."""
         if self._counting:
             self.console.control(Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2)))
-        self._counting = isinstance(event, Waiting) and event.planned
+        self._counting = isinstance(event, events.Waiting) and event.planned
         if self._counting:
             shown = Text(line_of(event).strip(), style="dim", no_wrap=True)
             shown.truncate(self.console.width - 1)
             self.console.print(shown, end="", soft_wrap=True)
         return self._counting
 
-    def _begins_steps(self, event: Event) -> bool:
+    def _begins_steps(self, event: events.Event) -> bool:
         """Return whether the first of the run's announced steps begins."""
         steps = self._started.steps if self._started is not None else ()
-        return isinstance(event, StepStarted) and any(event.step == step for step, _ in steps)
+        return isinstance(event, events.StepStarted) and any(event.step == step for step, _ in steps)
 
-    def _stays(self, event: Event) -> bool:
+    def _stays(self, event: events.Event) -> bool:
         """Whether an event also gets a line: a message, or a failure."""
-        if isinstance(event, StepFinished):
+        if isinstance(event, events.StepFinished):
             return event.state == "failed"
-        if isinstance(event, DeviceUpdated):
+        if isinstance(event, events.DeviceUpdated):
             return not event.ok
-        if isinstance(event, Checked):
+        if isinstance(event, events.Checked):
             return event.severity != "ok"
-        return isinstance(event, Message | Prompted)
+        return isinstance(event, events.Message | events.Prompted)
 
     def _new_board(self, now: float) -> Board:
         started = self._started
@@ -140,7 +128,7 @@ class LiveView:
             for part in folded(self._plain(line), self.console.width, "  "):
                 self.console.print(Text(part, style=_style(line)), soft_wrap=True)
 
-    def _finish(self, event: RunFinished) -> None:
+    def _finish(self, event: events.RunFinished) -> None:
         operator.over(self)
         if self._live is not None:
             live, self._live = self._live, None

@@ -5,20 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from tscm_migrate.events import (
-    ActionFinished,
-    ActionStarted,
-    Checked,
-    DeviceStarted,
-    DeviceUpdated,
-    Estimated,
-    Event,
-    Progress,
-    RunFinished,
-    StepFinished,
-    StepStarted,
-    Waiting,
-)
+from tscm_migrate import events
 from tscm_migrate.ui.console import folded
 from tscm_migrate.util import redact
 from tscm_migrate.util.text import duration_text
@@ -39,7 +26,7 @@ class Meter:
     _seen: list[tuple[float, int]] = field(default_factory=list)
     _said: float = 0.0
 
-    def add(self, event: Progress, now: float) -> None:
+    def add(self, event: events.Progress, now: float) -> None:
         """Take one event; `now` is in monotonic seconds."""
         if event.what != self.what or (self._seen and event.done < self._seen[-1][1]):
             self.what, self._seen, self._said = event.what, [], now
@@ -53,7 +40,7 @@ class Meter:
         (begin, first), (end, last) = self._seen[0], self._seen[-1]
         return (last - first) / (end - begin) if end > begin else 0.0
 
-    def due(self, event: Progress, now: float) -> bool:
+    def due(self, event: events.Progress, now: float) -> bool:
         """Whether to write a line to a log: every ten seconds, and at the end of a file that had one before."""
         self.add(event, now)
         over = event.total and event.done >= event.total and now - self._seen[0][0] >= LOG_EVERY
@@ -62,7 +49,7 @@ class Meter:
         self._said = now
         return True
 
-    def text(self, event: Progress) -> str:
+    def text(self, event: events.Progress) -> str:
         """Return `NAME: 512.0 of 1073.7 MB (47%), 92.3 MB/s, 6 s left`."""
         text = f"{event.what}: {event.done / 1e6:.1f}"
         text += f" of {event.total / 1e6:.1f} MB ({100 * event.done // event.total}%)" if event.total else " MB"
@@ -111,13 +98,13 @@ class Board:
     _steps: dict[str, _Step] = field(default_factory=dict)
     _now: str = ""
     _action: str = ""
-    _waiting: tuple[float, Waiting] | None = None
-    _moving: Progress | None = None
+    _waiting: tuple[float, events.Waiting] | None = None
+    _moving: events.Progress | None = None
     _meter: Meter = field(default_factory=Meter)
-    _devices: dict[str, tuple[float, DeviceUpdated | None]] = field(default_factory=dict)
+    _devices: dict[str, tuple[float, events.DeviceUpdated | None]] = field(default_factory=dict)
     _online: float | None = None
     _estimates: dict[str, float] = field(default_factory=dict)
-    _checks: list[Checked] = field(default_factory=list)
+    _checks: list[events.Checked] = field(default_factory=list)
     _ended: bool = False
 
     def __post_init__(self) -> None:
@@ -125,46 +112,46 @@ class Board:
         for key in self.done_before & self._steps.keys():
             self._steps[key].state = "skipped" if key in self.skipped_before else "done"
 
-    def take(self, event: Event, now: float) -> None:
+    def take(self, event: events.Event, now: float) -> None:
         """Take one event into account; `now` in monotonic seconds."""
         match event:
-            case StepStarted():
+            case events.StepStarted():
                 step = self._steps.setdefault(event.step, _Step(event.title))
                 step.title, step.state, step.began = event.title, "running", now
                 self._now, self._action, self._waiting, self._moving = event.step, "", None, None
-            case StepFinished() if event.step in self._steps:
+            case events.StepFinished() if event.step in self._steps:
                 step = self._steps[event.step]
                 step.state, step.seconds = event.state, event.seconds
                 self._action, self._waiting, self._moving = "", None, None
                 serves = event.state == ("reverted" if event.step == OFFLINE else "done")
                 if event.step in {OFFLINE, ONLINE} and serves and self.offline_since is not None:
                     self._online = now
-            case ActionStarted():
+            case events.ActionStarted():
                 self._action, self._waiting, self._moving = f"{event.host}: {event.describes}", None, None
                 if event.step == OFFLINE and self.offline_since is None:
                     self.offline_since = now
-            case ActionFinished():
+            case events.ActionFinished():
                 self._waiting, self._moving = None, None
             case _:
                 self._detail(event, now)
 
-    def _detail(self, event: Event, now: float) -> None:
+    def _detail(self, event: events.Event, now: float) -> None:
         match event:
-            case Waiting():
+            case events.Waiting():
                 self._waiting = (now, event)
-            case Progress():
+            case events.Progress():
                 self._meter.add(event, now)
                 self._moving = event
-            case Estimated():
+            case events.Estimated():
                 self._estimates[event.step] = event.seconds
-            case Checked() if self._now == PARITY:
+            case events.Checked() if self._now == PARITY:
                 self._checks.append(event)
-            case RunFinished():
+            case events.RunFinished():
                 self._ended = True
-            case DeviceStarted():
+            case events.DeviceStarted():
                 self._devices[event.device] = (now, None)
                 self.devices = max(self.devices, event.total)
-            case DeviceUpdated():
+            case events.DeviceUpdated():
                 self._devices[event.device] = (self._devices.get(event.device, (now, None))[0], event)
 
     def rows(self, now: float, height: int, width: int = 120) -> list[Row]:
@@ -277,7 +264,7 @@ def _fitted(row: Row, width: int) -> list[Row]:
     return [replace(row, left=first), *(Row("detail", line) for line in more)]
 
 
-def waits(event: Waiting, more: float = 0.0) -> tuple[str, str]:
+def waits(event: events.Waiting, more: float = 0.0) -> tuple[str, str]:
     """Return what is waited for and since when, and when the wait ends."""
     what = redact.clean(event.what)
     what = f"waiting {what}" if what.startswith(("for ", "until ")) else what

@@ -8,17 +8,9 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from tscm_migrate import errors
 from tscm_migrate.appliance import archives, device_discovery, facts, lockfile, network, prepared_network
 from tscm_migrate.archive import network_config
-from tscm_migrate.errors import (
-    ConnectionLost,
-    MigrateError,
-    NotReachableAgain,
-    RestoreFailed,
-    SshError,
-    UnknownPrompt,
-    Unreachable,
-)
 from tscm_migrate.events import Message
 from tscm_migrate.migration import host_keys, leftovers, saved_settings, undo_cutover
 from tscm_migrate.migration.context import Action, Actions, Migration, Operator
@@ -110,17 +102,17 @@ def _has_saved(m: Migration, before: str) -> bool:
     return now.dhcp is False and (wanted.address, wanted.prefix) in addresses and not others and right
 
 
-def _failed(m: Migration, detail: str) -> RestoreFailed:
+def _failed(m: Migration, detail: str) -> errors.RestoreFailed:
     """Return the error of a failed pass; say so if the copy was damaged since, for then a resume cannot help."""
     archive = the_archive(m)
     copy = replace(archive, folder=m.new.paths.backup_dir, sha256="")
-    with contextlib.suppress(MigrateError):
+    with contextlib.suppress(errors.MigrateError):
         if archives.hashed(m.new, copy).sha256 != archive.sha256:
             why = (
                 f"{copy.path} was damaged after its verification, and {m.old.name} is offline: roll the migration back"
             )
             detail = f"{why} ({detail})"
-    return RestoreFailed(m.new.name, detail)
+    return errors.RestoreFailed(m.new.name, detail)
 
 
 class RestoreNetwork(Step):
@@ -175,7 +167,7 @@ class RestoreNetwork(Step):
         before = network.saved_settings(m.new)
         try:
             outcome = _run(m, _UntilSaved(m.operator, lambda: _has_saved(m, before)))
-        except UnknownPrompt as unknown:
+        except errors.UnknownPrompt as unknown:
             if not self._or_restarts(m, lambda: _has_saved(m, before)):
                 raise
             self._hung_up(m, unknown)
@@ -194,14 +186,15 @@ class RestoreNetwork(Step):
         """Return what `look` finds; also True if the appliance restarts meanwhile, as a restore may do by itself."""
         try:
             return look()
-        except (ConnectionLost, Unreachable):
+        except (errors.ConnectionLost, errors.Unreachable):
             if network.goes_down(m.new, was=m.get_note("boot_before")):
                 return True
             raise
 
-    def _hung_up(self, m: Migration, unknown: UnknownPrompt) -> None:
+    def _hung_up(self, m: Migration, unknown: errors.UnknownPrompt) -> None:
         """End a restore at an unknown question after the settings were saved: only the restart is left."""
-        with contextlib.suppress(ConnectionLost, Unreachable):  # at the hang-up it may have restarted by itself
+        # at the hang-up it may have restarted by itself
+        with contextlib.suppress(errors.ConnectionLost, errors.Unreachable):
             leftovers.end_restores(m.new, within=_ENDS_WITHIN)
         text = (
             f"{m.new.name}: its network settings are saved, so it is restarted without an answer to {unknown.prompt!r}"
@@ -234,7 +227,7 @@ class Reboot(Step):
     def _has_restarted(self, m: Migration) -> bool:
         try:
             return bool(network.boot_of(m.new.shell) != m.get_note("boot_before"))
-        except SshError:  # it may be going down just now
+        except errors.SshError:  # it may be going down just now
             return False
 
     def _reboot(self, m: Migration) -> None:
@@ -256,7 +249,7 @@ class Reboot(Step):
             return True
         try:
             offline.still_away(m)
-        except (ConnectionLost, Unreachable):
+        except (errors.ConnectionLost, errors.Unreachable):
             if network.goes_down(m.new, was=was):
                 return True
             raise
@@ -295,7 +288,7 @@ class ComeBack(Step):
         )
         if back.host.address != m.old.host.address:
             back.shell.close()
-            raise NotReachableAgain(
+            raise errors.NotReachableAgain(
                 m.new.name,
                 f"it restarted, but is at {back.host.address} and not at {m.old.host.address}: "
                 "the network settings of the backup were not applied",
@@ -326,7 +319,7 @@ def _prove_new(m: Migration) -> None:
     lock = lockfile.read(m.new)
     if lock is None or (lock.run, lock.role) != (m.run, "new"):
         m.new.close()
-        raise NotReachableAgain(
+        raise errors.NotReachableAgain(
             m.new.name, f"the host at {m.old.host.address} has the old host key, but is not {m.new.name}"
         )
 

@@ -8,17 +8,8 @@ import stat
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tscm_migrate import errors
 from tscm_migrate.archive import names
-from tscm_migrate.errors import (
-    ApplianceError,
-    ArchiveChanged,
-    CommandTimeout,
-    ConnectionLost,
-    ListingFailed,
-    SshError,
-    TooMuchOutput,
-    TransferError,
-)
 from tscm_migrate.model import Archive
 from tscm_migrate.ssh import sftp as fast
 from tscm_migrate.transfer.base import ByteSink, ByteStream, TargetState
@@ -104,11 +95,11 @@ class SftpEnd(ApplianceEnd):
                 named = [a for a in fast.entries(client, folder, self.name) if names.acceptable(a.filename)]
                 # A server may leave the file type out of a listing.
                 return [a if a.st_mode else _with_type(client, folder, a) for a in named]
-        except (CommandTimeout, ConnectionLost, TooMuchOutput):
+        except (errors.CommandTimeout, errors.ConnectionLost, errors.TooMuchOutput):
             raise
-        except SshError as error:
+        except errors.SshError as error:
             missing = "No such file" in error.detail
-            raise ListingFailed(
+            raise errors.ListingFailed(
                 host.name, error.detail, folder, f"{host.user}@{host.address}", missing=missing
             ) from error
 
@@ -139,10 +130,10 @@ class SftpEnd(ApplianceEnd):
         with self._client() as client:
             now = client.lstat(archive.path)
         if not stat.S_ISREG(now.st_mode or 0):
-            raise ApplianceError(self.name, f"{archive.path} is not a regular file")
+            raise errors.ApplianceError(self.name, f"{archive.path} is not a regular file")
         if archive.size and now.st_size != archive.size:
             text = f"{archive.path} on {self.name} has {now.st_size} bytes, and had {archive.size} in the listing"
-            raise ArchiveChanged(text)
+            raise errors.ArchiveChanged(text)
         host = self.appliance.host
         return replace(archive, size=int(now.st_size or 0)), Checkpoint(
             host.name, host.address, archive.path, now.st_size, now.st_mtime
@@ -153,10 +144,10 @@ class SftpEnd(ApplianceEnd):
         with self._client() as client:
             before = client.lstat(archive.path)
             if not stat.S_ISREG(before.st_mode or 0):
-                raise ApplianceError(self.name, f"{archive.path} is not a regular file")
+                raise errors.ApplianceError(self.name, f"{archive.path} is not a regular file")
             found, size = self._digest(client, archive.path, int(before.st_size or 0))
             if size != before.st_size or client.lstat(archive.path).st_size != size:
-                raise ApplianceError(self.name, f"{archive.path} changed while it was read")
+                raise errors.ApplianceError(self.name, f"{archive.path} changed while it was read")
         return replace(archive, size=size, sha256=found)
 
     def prefix(self, archive: Archive, size: int) -> str:
@@ -222,15 +213,17 @@ class SftpEnd(ApplianceEnd):
             if found != archive.sha256:
                 client.remove(part)
                 text = f"the copy of {archive.name} on {self.name} has SHA-256 {found}, not {archive.sha256}"
-                raise TransferError(f"{text}; it was removed", "run again; if it happens twice, check that disk")
+                raise errors.TransferError(f"{text}; it was removed", "run again; if it happens twice, check that disk")
             client.chmod(part, _MODE)
             if _stat(client, final) is not None:
-                raise TransferError(f"{archive.name} has appeared on {self.name} meanwhile; it was not overwritten")
+                raise errors.TransferError(
+                    f"{archive.name} has appeared on {self.name} meanwhile; it was not overwritten"
+                )
             client.rename(part, final)
 
     def discard_partial(self, archive: Archive) -> None:
         """See Target."""
-        with contextlib.suppress(SshError), self._client() as client:
+        with contextlib.suppress(errors.SshError), self._client() as client:
             client.remove(self.part(archive))
 
 
