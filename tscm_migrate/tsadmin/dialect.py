@@ -340,7 +340,7 @@ class _Loader:
             if piece["slot"] is not None:
                 made += self._slot(piece["slot"], at, names)
             elif piece["part"] is not None and piece["part"] in self.parts:
-                if piece["part"] in within[:-1] or within[-1:] == (piece["part"],):
+                if piece["part"] in within:
                     raise self._fail(f"<{piece['part']}> contains itself", at, "a part must not contain itself")
                 alternatives = (
                     self._sequence(text, at, names, (*within, piece["part"])) for text in self.parts[piece["part"]]

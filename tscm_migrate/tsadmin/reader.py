@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-_LONGEST_FACT = 30  # words
 _MOST_OF_A_KIND = 6  # questions of one kind in one dialogue, by default
 _MOST_KEPT = 20_000  # lines above a pager
 _MOST_LINES = 40  # lines of one question; a taught menu may be long

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from tests.unit.tsadmin.corpora import NAME
-from tests.unit.tsadmin.support import answer, reader, say, site
+from tests.unit.tsadmin.support import SHIPPED, answer, reader, say, site
 from tests.unit.tsadmin.test_measures import ADDRESSES, DEVICES, LISTED
+from tscm_migrate.tsadmin.reader import dialects
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 OTHER = "threatstop_backup_2026-11-21_01_00_00.tsbak"
 COLUMNS = f"Available backups\n-----------------\n1) {OTHER}     2) {NAME} \n3) threatstop_backup_2026-11-20_01_00_00.tsbak      \n\n"
@@ -213,3 +219,168 @@ def test_sudo_may_ask_for_each_of_its_calls_but_not_again_for_a_password_that_it
     one = reader()
     assert [say(one, "[sudo] Passwort für threatstop: ") for _ in range(12)] == ["sudo word"] * 12
     assert say(one, "Sorry, try again.\n[sudo] password for threatstop: ") is None
+
+
+def test_unknown_question_is_named_without_the_lines_above_it_and_without_an_answer() -> None:
+    found = reader().read(["A line.", "Format the disk? [y/n] ", ""])
+    assert (found.question, found.answer, found.suggestion) == ("Format the disk? [y/n]", None, None)
+    assert (found.why, found.bare) == ("no row knows this question", False)
+    assert answer(reader(), "Restore SSH configuration[y/n]: \n") == "y"
+
+
+def test_taught_dialect_replaces_only_the_one_of_the_same_name() -> None:
+    one = reader()
+    for text in ("Open the first door", "Open the second door"):
+        one.teach(site(f'[[question]]\nkind = "ssh"\ntext = "{text}"\n'))
+    texts = ("Open the first door? [y/n] ", "Open the second door? [y/n] ", "Restore Cron configuration[y/n]: ")
+    assert [answer(one, text) for text in texts] == [None, "y", "n"]
+
+
+def test_list_that_ends_directly_above_the_prompt_is_remembered() -> None:
+    paged = reader()
+    assert say(paged, f"1) {OTHER}\n2) {NAME}\n--More-- ") == " "
+    assert say(paged, "Enter backup number: ") == "2"
+    again = reader()
+    assert say(again, f"1) {NAME}\nEnter backup number: ") == "1"
+    refused = "[ERROR] : Invalid selection\nEnter backup number: "
+    assert say(again, refused) == "1"
+    third = again.read(refused.split("\n"))
+    assert (third.answer, "already" in third.why or "twice" in third.why) == (None, True)
+
+
+@pytest.mark.parametrize("between", ["", "Done.\n"])
+def test_same_question_is_answered_twice(between: str) -> None:
+    one, text = reader(), f"{between}Restore SSH configuration[y/n]: "
+    assert [say(one, text) for _ in range(3)] == ["y", "y", None]
+    assert one.read(text.split("\n")).why.endswith("it was answered already, and is asked again")
+
+
+def test_questions_of_one_kind_are_answered_six_times() -> None:
+    one = reader()
+    texts = [
+        "Restore SSH configuration[y/n]: ", "Restore SSH host keys? [y/n] ", "Do you want to restore the SSH host keys? [y/n] ",
+        "Restore SSH? [y/n] ", "Restore the SSH configuration? [y/n] ", "Restore SSH keys? [y/n] ", "Restore SSH host keys[y/n]: ",
+    ]  # fmt: skip
+    assert [say(one, text) for text in texts] == ["y"] * 6 + [None]
+    assert one.read(texts[-1:]).why.endswith("questions of kind ssh were answered too often already")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "why"),
+    [
+        ("IP Address [y/n]: ", None, "a question of kind address has no such choice"),
+        ("Gateway (1 - 3): ", None, "a question of kind gateway has no such choice"),
+        ("Enter decryption passphrase [y/n]: ", None, "a question of kind passphrase has no such choice"),
+        ("Enter decryption passphrase [default 1]: ", None, "'1' is not a default of a question of kind passphrase"),
+        ("Gateway : [default eth0] ", None, "'eth0' is not a default of a question of kind gateway"),
+        ("Gateway : [default 10.1.1.9] ", "10.1.1.1", "it is a question of kind gateway"),
+        (f"1) {NAME}\nAnother line\n> ", None, "another line was shown below the list"),
+        (f"1) {NAME}\n\n-----\n> ", "1", "it is a question of kind archive"),
+        (f"1) {NAME}\nScanning done.\nEnter backup number: ", None, "no row knows the line above it: 'Scanning done.'"),
+        (f"1) {NAME}\n1) full\n2) devices\nEnter backup number: ", None, "another menu was shown below the list"),
+        (f"1) {NAME}\nq) quit\nEnter backup number: ", "1", "it is a question of kind archive"),
+        (f"1) {NAME}\n2) quit\nEnter backup number: ", "1", "it is a question of kind archive"),
+        (f"Unknown line\n1) {NAME}\n> ", None, "no row knows the line above it: 'Unknown line'"),
+    ],
+)
+def test_value_is_typed_where_the_form_and_the_lines_above_fit(text: str, expected: str | None, why: str) -> None:
+    found = reader().read(text.split("\n"))
+    assert found.answer == expected
+    assert found.why.endswith(why)
+
+
+def test_question_without_a_known_value_is_not_answered() -> None:
+    found = reader(gateway=None).read(["Gateway: "])
+    assert (found.answer, "no value is known for a question of kind gateway" in found.why) == (None, True)
+
+
+def test_answer_that_was_not_taught_is_not_made_up() -> None:
+    own = site('[[question]]\nkind = "ssh"\ntext = "SSH: restore or skip"\ndoes = "R"\n')
+    found = [reader("restore", own, restore_ssh=wanted).read(["SSH: restore or skip: "]) for wanted in (True, False)]
+    assert [one.answer for one in found] == ["R", None]
+    assert found[1].why == "site: the other answer has not been taught"
+
+
+def test_more_name_servers_are_wanted_until_each_is_given() -> None:
+    one, more = reader(), "Add another DNS server? [y/n] "
+    assert [say(one, text) for text in ("DNS Server: ", more, "DNS Server: ", more)] == [
+        "10.1.1.1",
+        "y",
+        "10.1.1.2",
+        "n",
+    ]
+
+
+def test_bare_choice_repeats_the_last_answer_only_after_a_refusal() -> None:
+    no = reader()
+    assert [say(no, "Skip SSH? "), say(no, "Please answer yes or no.\n[y/n] ")] == ["n", "n"]
+    assert say(no, "Please answer yes or no.\n[y/n] ") is None
+    yes = reader()
+    assert say(yes, "Restore SSH configuration[y/n]: ") == "y"
+    assert answer(yes, "Something else.\n(yes/no) ") is None
+    assert say(yes, "Please answer yes or no.\n(yes/no) ") == "yes"
+
+
+@pytest.mark.parametrize(
+    ("text", "suggested"),
+    [
+        ("Restore the vendor SSH configuration? [y/n] ", "y"),
+        ("Restore the big vendor SSH configuration? [y/n] ", "y"),
+        ("Restore the very big vendor SSH configuration? [y/n] ", None),
+        ("Really now restore SSH configuration? [y/n] ", "y"),
+        ("Restore SSH configuration really now? [y/n] ", "y"),
+        ("Never now restore SSH configuration really? [y/n] ", None),
+        ("x\ny\nz\nw\nRestore vendor SSH\nconfiguration? [y/n] ", "y"),
+        ("Restore vendor SSH configuration: ", None),
+        ("[y/n] ", None),
+        ("Change IP quickly to 10.1.1.43? [y/n] ", "y"),
+        ("Change IP quickly to 10.9.9.9? [y/n] ", None),
+    ],
+)
+def test_suggestion_leaves_out_one_or_two_words(text: str, suggested: str | None) -> None:
+    found = reader().read(text.split("\n"))
+    assert (found.answer, found.suggestion) == (None, suggested)
+    assert reader().read(text.split("\n"), suggest=False).suggestion is None
+
+
+def test_site_dialects_are_read_only_where_their_files_exist(tmp_path: Path) -> None:
+    file = tmp_path / "site.toml"
+    assert dialects(None, file) == SHIPPED
+    file.write_text('[[question]]\nkind = "ssh"\ntext = "Open the door"\n', encoding="utf-8")
+    assert [one.name for one in dialects(None, file)] == ["site", *(one.name for one in SHIPPED)]
+
+
+def test_question_that_shows_something_new_is_answered_as_often_as_its_kind_allows() -> None:
+    assert [say(one, "DNS Server: ") for one in [reader()] for _ in range(4)] == ["10.1.1.1", "10.1.1.2", "", ""]
+    assert [say(one, f"{DEVICES}Continue[y/n]: ") for one in [reader()] for _ in range(5)] == [*["y"] * 4, None]
+    one = reader()
+    lists = [f"{LISTED}{text}" for text in ("Enter backup number: ", "Select backup: ", "Which one? ")]
+    assert [say(one, text) for text in lists] == ["1", "1", None]
+    assert one.read(lists[-1].split("\n")).why.endswith("an archive was chosen twice, and it is asked for again")
+    first = reader(dns=("10.1.1.1",))
+    more = "Add another DNS server? [y/n] "
+    assert [say(first, text) for text in (more, "DNS Server: ", more)] == ["y", "10.1.1.1", "n"]
+
+
+@pytest.mark.parametrize(
+    ("dialogue", "text", "expected", "why"),
+    [
+        ("backup", "File name: ", None, "no name is offered"),
+        ("backup", "Backup file name [threatstop_backup_2026-11-22_10_19_25.tsbak]: ", "", "of kind offered-name"),
+        ("backup", "File name [x]: ", None, "'x' is not a default of a question of kind offered-name"),
+        ("restore", "Enter decryption passphrase [default 10.1.1.1]: ", None, "is not a default of a question of kind passphrase"),
+        ("restore", "SSH host keys: (k)eep or (r)eplace [y/n] ", None, "its choice differs from that of the row"),
+        ("restore", "Press Y to restore SSH host keys or N to skip it [y/n] ", "y", "of kind ssh"),
+        ("restore", "Press Y to restore SSH host keys or N to skip it [yes/no] ", None, "its choice differs from that of the row"),
+        ("restore", "This TSCM already never has devices setup:\nRestore SSH configuration[y/n]: ", None, "is a known line with another word: 'This TSCM already never has devices setup:'"),
+        ("restore", "This TSCM already never has devices setup:\nOpen the door[y/n]: ", "y", "of kind ssh"),
+        ("restore", f"{DEVICES}1) {NAME}\n> ", None, "the heading of the list is about something else: 'Existing device configurations will be overwritten'"),
+        ("restore", "A reboot is required.\nThis TSCM already has devices setup:\nContinue? [y/n] ", None, "the lines above it have several subjects"),
+        ("restore", "[INFO ] : Starting restore process\nContinue? [y/n] ", None, "no line above it shows its subject"),
+        ("restore", "A reboot is required. Continue? [y/n] ", "y", "of kind reboot"),
+    ],
+)  # fmt: skip
+def test_reason_of_an_answer_or_of_none_is_named(dialogue: str, text: str, expected: str | None, why: str) -> None:
+    found = reader(dialogue, site('[[question]]\nkind = "ssh"\ntext = "Open the door"\n')).read(text.split("\n"))
+    assert (found.answer, found.bare and expected is not None) == (expected, False)
+    assert found.why.endswith(why)
