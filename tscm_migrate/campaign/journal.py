@@ -176,20 +176,9 @@ def locked(name: str, *, root: Path | None = None) -> Iterator[None]:
         CampaignRunning: another process of this workstation has locked it.
         StateUnwritable: the disk is full or read-only.
     """
-    from filelock import FileLock, Timeout
-
     path = private.private_folder("campaigns", name, root=root) / "lock"
-    try:
-        lock = FileLock(path, timeout=0, mode=private.FILE)
-        lock.acquire()
-    except Timeout:
-        raise CampaignRunning(name) from None
-    except OSError as error:
-        raise StateUnwritable(str(path), error.strerror or str(error)) from error
-    try:
+    with private.locked(path, lambda: CampaignRunning(name)):
         yield
-    finally:
-        lock.release()
 
 
 def names(*, root: Path | None = None) -> list[str]:

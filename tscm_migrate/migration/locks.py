@@ -94,28 +94,20 @@ def local_locks(run: str, hosts: Sequence[Host], root: Path | None = None) -> It
 
 @contextlib.contextmanager
 def _file(path: Path, run: str, shown: str) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
     about = path.with_suffix(".json")
-    try:
-        lock = FileLock(path, timeout=0, mode=private.FILE)
-        lock.acquire()
-    except Timeout:
+
+    def taken() -> Locked:
         holder = _holder(about)
-        raise Locked(shown, f"{holder.owner} pid {holder.pid}", holder.since, holder.run) from None
-    except OSError as error:
-        raise StateUnwritable(str(path), error.strerror or str(error)) from error
-    try:
-        with contextlib.suppress(OSError):  # only shown to a process that is refused
-            private.write(about, new_lock(run, "").text())
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            about.unlink()
-        lock.release()
-        with contextlib.suppress(OSError):
-            if path.name.startswith("run-"):
-                path.unlink()
+        return Locked(shown, f"{holder.owner} pid {holder.pid}", holder.since, holder.run)
+
+    with private.locked(path, taken, remove=path.name.startswith("run-")):
+        try:
+            with contextlib.suppress(OSError):  # only shown to a process that is refused
+                private.write(about, new_lock(run, "").text())
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                about.unlink()
 
 
 def _holder(about: Path) -> lockfile.ApplianceLock:

@@ -10,9 +10,12 @@ import errno
 import os
 import tempfile
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from tscm_migrate.errors import StateUnwritable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 FILE, FOLDER = 0o600, 0o700
 _BUFFER = 1 << 18  # bytes that a replacement collects before it writes them
@@ -106,6 +109,36 @@ def append(path: Path, text: str, mode: int = FILE, *, sync: bool = False) -> No
         if sync:
             file.flush()
             os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def locked(path: Path, taken: Callable[[], Exception], *, remove: bool = False) -> Iterator[None]:
+    """Lock a file until the block (or the process) ends.
+
+    Args:
+        path: the lock file, which is made if it is not there.
+        taken: returns the error to raise if another process has locked it.
+        remove: whether to delete the file afterwards.
+
+    Raises:
+        StateUnwritable: the disk is full or read-only.
+    """
+    from filelock import FileLock, Timeout  # only some commands need it
+
+    try:
+        lock = FileLock(path, timeout=0, mode=FILE)
+        lock.acquire()
+    except Timeout:
+        raise taken() from None
+    except OSError as error:
+        raise StateUnwritable(str(path), error.strerror or str(error)) from error
+    try:
+        yield
+    finally:
+        lock.release()
+        if remove:
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def give_name(part: Path, final: Path) -> None:
