@@ -257,6 +257,7 @@ class RunFinished(Event):
 
 
 COMPLETED = ("done", "attention")  # outcomes of a migration that was completed
+REHEARSALS = frozenset({"rehearse", "prompts learn"})  # verbs of runs that undo everything at their end
 UNCHANGED = "nothing was changed"  # in `held` of a run that ended before it changed anything
 
 

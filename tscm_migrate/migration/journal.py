@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import JournalDamaged, JournalNewer, StateUnreadable, StateUnwritable, UsageError
+from tscm_migrate.events import REHEARSALS
 from tscm_migrate.util import redact
 from tscm_migrate.util.private import private_folder, state_folder, sync
 from tscm_migrate.util.text import suggestion
@@ -86,7 +87,7 @@ class RunRecord:
         """
         if self.outcome == "interrupted" and not self.started:
             return "undone"
-        if self.outcome == "rolled-back" and self.verb in {"rehearse", "prompts learn"}:
+        if self.outcome == "rolled-back" and self.verb in REHEARSALS:
             return "rehearsed"
         return self.outcome or ("unfinished" if self.started else "nothing begun")
 

@@ -58,7 +58,7 @@ class Plain:
         """Keep what later events depend on: whether it is a dry run, and whether the preflight checks run."""
         if isinstance(event, events.RunStarted):
             self._dry_run = event.verb == "dry run"
-            self._rehearsal = event.verb in {"rehearse", "prompts learn"}
+            self._rehearsal = event.verb in events.REHEARSALS
         if isinstance(event, events.StepStarted):
             self._preflight = event.step == "preflight"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 import time
 from dataclasses import dataclass, replace
@@ -115,6 +116,20 @@ def _failed(m: Migration, detail: str) -> errors.RestoreFailed:
     return errors.RestoreFailed(m.new.name, detail)
 
 
+def _or_restarts(m: Migration, look: Callable[[], object]) -> bool:
+    """Return whether `look` finds something; also True if the appliance restarts meanwhile, as a restore may do."""
+    try:
+        return bool(look())
+    except (errors.ConnectionLost, errors.Unreachable):
+        if _goes_down(m):
+            return True
+        raise
+
+
+def _goes_down(m: Migration) -> bool:
+    return network.goes_down(m.new, was=m.get_note("boot_before", m.new_facts.boot))
+
+
 class RestoreNetwork(Step):
     """Restore the old network settings on the new appliance, in a first pass."""
 
@@ -168,7 +183,7 @@ class RestoreNetwork(Step):
         try:
             outcome = _run(m, _UntilSaved(m.operator, lambda: _has_saved(m, before)))
         except errors.UnknownPrompt as unknown:
-            if not self._or_restarts(m, lambda: _has_saved(m, before)):
+            if not _or_restarts(m, lambda: _has_saved(m, before)):
                 raise
             self._hung_up(m, unknown)
             return
@@ -176,20 +191,11 @@ class RestoreNetwork(Step):
         # The site's dialect or the operator may have answered its questions; or it asked none.
         failed = bool(outcome.printed.failures)
         changed = outcome.lost or (asked and not failed)
-        if not changed and not self._or_restarts(m, lambda: network.saved_settings(m.new) != before):
+        if not changed and not _or_restarts(m, lambda: network.saved_settings(m.new) != before):
             what = "it did not change the network settings" if asked else "it did not ask about the network"
             raise _failed(m, f"{what}, and ended with exit status {outcome.status}: {outcome.gist}")
         outcome.printed.tell(m.emit, m.new.name)
         m.set_note("first_pass", {"lost": outcome.lost, "answered": list(outcome.answered), "status": outcome.status})
-
-    def _or_restarts(self, m: Migration, look: Callable[[], bool]) -> bool:
-        """Return what `look` finds; also True if the appliance restarts meanwhile, as a restore may do by itself."""
-        try:
-            return look()
-        except (errors.ConnectionLost, errors.Unreachable):
-            if network.goes_down(m.new, was=m.get_note("boot_before")):
-                return True
-            raise
 
     def _hung_up(self, m: Migration, unknown: errors.UnknownPrompt) -> None:
         """End a restore at an unknown question after the settings were saved: only the restart is left."""
@@ -243,17 +249,10 @@ class Reboot(Step):
 
         First the announced restart: the connection might be lost in the middle of that check.
         """
-        was = m.get_note("boot_before", m.new_facts.boot)
         announced = "reboot" in m.get_note("first_pass", {}).get("answered", [])
-        if (announced or m.get_note("reboot_told") is not None) and network.goes_down(m.new, was=was):
+        if (announced or m.get_note("reboot_told") is not None) and _goes_down(m):
             return True
-        try:
-            offline.still_away(m)
-        except (errors.ConnectionLost, errors.Unreachable):
-            if network.goes_down(m.new, was=was):
-                return True
-            raise
-        return False
+        return _or_restarts(m, functools.partial(offline.still_away, m))
 
 
 class ComeBack(Step):
