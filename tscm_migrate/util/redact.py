@@ -77,6 +77,7 @@ class Redactor:
 
     def __init__(self) -> None:
         self._values: frozenset[str] = frozenset()
+        self._long: tuple[str, ...] = ()  # values that are also searched for in rows of numbers
         self._own: frozenset[str] = frozenset()
         self._everywhere: re.Pattern[str] | None = None
         self._ordinary: re.Pattern[str] | None = None
@@ -104,7 +105,7 @@ class Redactor:
         pattern = self._everywhere
         if not pattern:
             return text
-        return _without_numbers(self._values, pattern, _without_dumps(self._values, _blanked(pattern, text)))
+        return _without_numbers(self._long, pattern, _without_dumps(self._long, _blanked(pattern, text)))
 
     def spelled(self, text: str) -> str:
         """Return the text without each value whose letters and digits are there in order, whatever is between them."""
@@ -128,12 +129,15 @@ class Redactor:
             (ordinary if self._is_ordinary(form) else everywhere).add(form)
         self._ordinary = _pattern(ordinary, r"(?<![\w/.-]){}(?![\w/-]|\.\w)")
         self._everywhere = _pattern(everywhere, "{}")
-        bare = {_bare(value) for value in self._values}
+        self._long = tuple(value for value in self._values if len(value) >= _SHORT)
+        self._spelled = tuple(form for value in self._spellable() for form in (value, value[::-1]))
+
+    def _spellable(self) -> Iterator[str]:
+        """Yield the letters and digits of each value in which they do not occur by chance."""
         ours = _bare("\0".join(self._own)) + _bare_words()
-        self._spelled = tuple(
-            form for value in bare if len(value) >= _SPELLED and not value.isdecimal() and value not in ours
-            for form in (value, value[::-1])
-        )  # fmt: skip
+        for value in {_bare(value) for value in self._values}:
+            if len(value) >= _SPELLED and not value.isdecimal() and value not in ours:
+                yield value
 
     def _is_ordinary(self, form: str) -> bool:
         if len(form) < _SHORT or form.isdigit():
@@ -337,9 +341,8 @@ _DUMP = re.compile(r"^[ \t]*[0-9A-Fa-f]{4,16}:?[ \t].*(?:\n[ \t]*[0-9A-Fa-f]{4,1
 _OFFSET, _TEXT = re.compile(r"^\s*[0-9A-Fa-f]+:?\s+", re.MULTILINE), re.compile(r"\s*(?:\||>|\s{2}\S).*$", re.MULTILINE)
 
 
-def _without_numbers(values: frozenset[str], pattern: re.Pattern[str], text: str) -> str:
+def _without_numbers(known: tuple[str, ...], pattern: re.Pattern[str], text: str) -> str:
     """Return the text without each row of numbers that contains a value, or a form of it."""
-    known = [value for value in values if len(value) >= _SHORT]
 
     def checked(row: re.Match[str]) -> str:
         read = _characters(row[0])
@@ -348,9 +351,8 @@ def _without_numbers(values: frozenset[str], pattern: re.Pattern[str], text: str
     return _NUMBERS.sub(checked, text) if known else text
 
 
-def _without_dumps(values: frozenset[str], text: str) -> str:
+def _without_dumps(known: tuple[str, ...], text: str) -> str:
     """Return the text without each dump of memory, with offsets, that contains a value."""
-    known = [value for value in values if len(value) >= _SHORT]
 
     def checked(dump: re.Match[str]) -> str:
         bare = _OFFSET.sub("", dump[0])
