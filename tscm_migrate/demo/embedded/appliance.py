@@ -19,7 +19,7 @@ import asyncssh
 from tscm_migrate.demo.base import Collision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from tscm_migrate.demo.embedded.machine import EmbeddedMachine
 
@@ -185,20 +185,33 @@ async def _feed(process: asyncssh.SSHServerProcess[bytes], child: subprocess.Pop
     fd = child.stdin.fileno()
     os.set_blocking(fd, False)
     with suppress(BrokenPipeError, asyncssh.Error):
-        while True:
-            try:
-                data = await process.stdin.read(262144)
-            except asyncssh.SignalReceived as received:
-                _signal(child, received.signal)
-                continue
-            except (asyncssh.BreakReceived, asyncssh.TerminalSizeChanged):
-                continue
-            if not data:
-                break
-            while data:
+        async for data in _input(process, child, 262144):
+            rest = data
+            while rest:
                 await _ready(fd, to_write=True)
-                data = data[os.write(fd, data) :]
+                rest = rest[os.write(fd, rest) :]
     child.stdin.close()
+
+
+async def _input(
+    process: asyncssh.SSHServerProcess[bytes], child: subprocess.Popen[bytes], most: int,
+    resized: Callable[[Any], None] = lambda _size: None,
+) -> AsyncIterator[bytes]:  # fmt: skip
+    """Yield the client's input, `most` bytes at a time; pass signals on, and new sizes of its terminal to `resized`."""
+    while True:
+        try:
+            data = await process.stdin.read(most)
+        except asyncssh.TerminalSizeChanged as change:
+            resized(change.term_size)
+            continue
+        except asyncssh.SignalReceived as received:
+            _signal(child, received.signal)
+            continue
+        except asyncssh.BreakReceived:
+            continue
+        if not data:
+            return
+        yield data
 
 
 def _signal(child: subprocess.Popen[bytes], name: str) -> None:
@@ -256,21 +269,9 @@ async def _show(process: asyncssh.SSHServerProcess[bytes], master: int, ended: a
 
 async def _type(process: asyncssh.SSHServerProcess[bytes], master: int, child: subprocess.Popen[bytes]) -> None:
     """Copy the client's input to the terminal; pass new sizes and signals on."""
-    while True:
-        try:
-            data = await process.stdin.read(4096)
-        except asyncssh.TerminalSizeChanged as change:
-            _resize(master, change.term_size)
-            continue
-        except asyncssh.SignalReceived as received:
-            _signal(child, received.signal)
-            continue
-        except asyncssh.BreakReceived:
-            continue
-        if not data:
-            os.write(master, b"\x04")
-            return
+    async for data in _input(process, child, 4096, lambda size: _resize(master, size)):
         await asyncio.to_thread(os.write, master, data)
+    os.write(master, b"\x04")
 
 
 def _resize(master: int, size: Any) -> None:
