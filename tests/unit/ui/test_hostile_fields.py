@@ -18,7 +18,7 @@ from tscm_migrate import events
 from tscm_migrate.cli import doctor
 from tscm_migrate.migration import report
 from tscm_migrate.model import Archive
-from tscm_migrate.offsite.catalog import Catalog, Copy
+from tscm_migrate.offsite.catalog import Catalog, Copy, Unreadable
 from tscm_migrate.offsite.freshness import HostStatus
 from tscm_migrate.offsite.manifest import Manifest
 from tscm_migrate.ui import console, lines, offsite_views, run_report
@@ -95,7 +95,8 @@ def tables(value: str) -> dict[str, str]:
     status = HostStatus(value, "late", timedelta(1), timedelta(2), copy, 1, 1, 1, NOW, (value,), ((NOW, 1),))
     catalog = Catalog.__new__(Catalog)
     for field in dataclasses.fields(Catalog):
-        given = {"url": "s3://x", "copies": (copy,), "strange": (value,), "orphans": (), "hosts": (value,)}
+        unreadable = (Unreadable(value, value),)
+        given = {"url": "s3://x", "copies": (copy,), "unreadable": unreadable, "orphans": (), "hosts": (value,)}
         object.__setattr__(catalog, field.name, given.get(field.name, ()))
     return {
         "archives": archive_table([Archive("threatstop_backup_2024-05-01_03_00_00.tsbak", value, 1)]),
