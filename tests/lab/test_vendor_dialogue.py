@@ -45,12 +45,12 @@ ROWS = {
         ("--no-encrypt", "--restore-cron"), ("edge-asa", "dc-pan", "ns1"), "dc-pan", delay=1.0,
     ),
     "yn-line": Row(
-        {"style": "yn", "reboot": "asks", "warn": "first", "warnstyle": "line", "each": "yes"},
-        ("--no-restore-ssh",), USUAL, "edge-asa",
+        {"style": "yn", "reboot": "asks", "warn": "first", "warnstyle": "line", "each": "yes", "ends": "killed"},
+        ("--no-restore-ssh",), USUAL, "edge-asa", delay=1.0,
     ),
     "tp-narrow": Row(
-        {"style": "tp", "width": "60", "reboot": "tells", "warn": "first", "devices": WITH_BIND},
-        ("--no-encrypt", "--no-restore-ssh", "--restore-cron"), ("edge-asa", "dc-pan", "ns1"), "ns1",
+        {"style": "tp", "width": "60", "reboot": "tells", "warn": "first", "devices": WITH_BIND, "ends": "restarts"},
+        ("--no-encrypt", "--no-restore-ssh", "--restore-cron"), ("edge-asa", "dc-pan", "ns1"), "ns1", delay=1.0,
     ),
     "tp-walk": Row(
         {"style": "tp", "walk": "yes", "reboot": "asks", "forgets_file": "yes", "list": "none", "menuprompt": ">",
@@ -92,5 +92,8 @@ def test_an_appliance_like_the_vendors_migrates_unattended(make_lab: MakeLab, ro
     assert keys_of(lab, "new") == keys["new" if "--no-restore-ssh" in row.options else "old"]
     assert lab.on("new", "cat /etc/cron.d/multidevice-core").stdout == cron
     assert set(re.findall(r"^updated (\S+)$", update_log(lab), re.MULTILINE)) == set(row.names), all_output(result)
+    assert ("the restore may restart it" in result.stdout) == (row.delay > 0 and "ends" in row.settings), all_output(
+        result
+    )
     assert PASSPHRASE not in result.stdout + result.stderr
     assert ("a DNS outage for its clients" in result.stdout) == ("ns1" in row.names), all_output(result)

@@ -9,6 +9,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from paramiko import SSHException
 
 from tests.harness.sshd import Sshd, make_key
 from tests.harness.stand_in import stand_in
@@ -128,7 +129,8 @@ def test_a_server_that_ignores_the_window_is_disconnected(tmp_path: Path, flood:
     with stand_in(tmp_path, flood=flood) as server, connect(server.host(), credentials=NoSecrets()) as shell:
         channel = shell.session(window, stream.PACKET if window else None)
         most = 2 * channel.in_window_size
-        channel.exec_command("true")
+        with contextlib.suppress(SSHException, EOFError):  # the connection may be closed before the answer
+            channel.exec_command("true")
         assert channel.status_event.wait(20), "the connection is closed although nothing is read"
         assert len(channel.in_buffer) + len(channel.in_stderr_buffer) <= most
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tscm_migrate.migration import estimate
-from tscm_migrate.migration.steps import after, cutover, last_checks, offline, rehearse, staging
+from tscm_migrate.migration.steps import after, cutover, last_checks, offline, rehearse, second_pass, staging
 from tscm_migrate.util.text import duration_text, listed, range_text
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def steps(*, dead: bool = False) -> tuple[Step, ...]:
         cutover.RestoreNetwork(),
         cutover.Reboot(),
         cutover.ComeBack(),
-        cutover.Restore(),
+        second_pass.Restore(),
         after.UpdateDevices(),
         after.ReleaseUpdates(),
         after.Parity(),

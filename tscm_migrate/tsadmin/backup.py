@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from tscm_migrate.appliance import archives
 from tscm_migrate.appliance.appliance import Appliance, quote
 from tscm_migrate.archive import select
-from tscm_migrate.errors import BackupFailed
+from tscm_migrate.errors import BackupFailed, ConnectionLost, Unreachable
 from tscm_migrate.tsadmin import output
 from tscm_migrate.tsadmin.intent import Intent
 from tscm_migrate.tsadmin.reader import QuestionReader, dialects
@@ -152,7 +153,9 @@ class PassphraseFile:
 
     def __exit__(self, *_: object) -> None:
         if self.path and self._appliance.connected:
-            remove_leftovers(self._appliance, self.path.rsplit("/", 1)[0])
+            # A restore may restart the appliance at its end, which empties the memory file system.
+            with contextlib.suppress(ConnectionLost, Unreachable):
+                remove_leftovers(self._appliance, self.path.rsplit("/", 1)[0])
 
 
 def remove_leftovers(appliance: Appliance, folder: str = "") -> None:

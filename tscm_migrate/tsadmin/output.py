@@ -116,6 +116,11 @@ _OF_AN_ANSWER = re.compile(
     r"\bunable\s+to\s+decrypt\b",
     re.IGNORECASE,
 )
+_ANNOUNCES_RESTART = re.compile(
+    r"^(?!.*\b(?:not|no|without|before|after)\b).*\b(?:rebooting|(?:system|appliance|machine|server|host) "
+    r"(?:is going down|is re(?:boot|start)ing|will (?:now )?(?:be )?re(?:boot|start)(?:ed)?))\b",
+    re.IGNORECASE | re.MULTILINE,
+)
 
 
 @dataclass(frozen=True)
@@ -226,3 +231,8 @@ def _kind_of_words(line: str) -> str:
 
 def _without_names(word: re.Match[str]) -> str:
     return " " if re.search(r"[/_@\\.\d-]", word[0].rstrip(".!?")) else word[0]
+
+
+def announces_restart(text: str) -> bool:
+    """Return whether a line of the output says that the appliance restarts now."""
+    return bool(_ANNOUNCES_RESTART.search(text))

@@ -121,6 +121,11 @@ class RestoreOutcome:
         return any(kind in self.answered for kind in kinds)
 
     @property
+    def may_restart(self) -> bool:
+        """Whether the appliance may be about to restart: the output or an answer says so, or a signal ended the pass."""
+        return self.status is None or self.did(Kind.REBOOT) or output.announces_restart(self.text)
+
+    @property
     def gist(self) -> str:
         """The line that describes the result best."""
         return (self.printed.failures or (self.printed.last,))[-1]

@@ -190,3 +190,22 @@ def test_a_device_that_was_left_out_is_named() -> None:
     said = output.read("[WARN ] : Skipping edge-asa\n[INFO ] : edge done\n")
     assert output.leaves_out(said, "edge-asa") == "[WARN ] : Skipping edge-asa"
     assert output.leaves_out(said, "edge") == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "restarts"),
+    [
+        ("[INFO ] : Rebooting", True),
+        ("The system is going down for reboot NOW!", True),
+        ("[INFO ] : The appliance will now restart.", True),
+        ("system will be rebooted in 3 s", True),
+        ("[INFO ] : Not rebooting", False),
+        ("Restore complete without rebooting", False),
+        ("Changes take effect after rebooting", False),
+        ("[INFO ] : Please reboot and start the restore process again", False),
+        ("[ ok ] Restarting networking (via systemctl): networking.service.", False),
+        ("The service will restart", False),
+    ],
+)
+def test_a_line_that_announces_a_restart_is_recognised(line: str, *, restarts: bool) -> None:
+    assert output.announces_restart(f"[INFO ] : Restore complete\n{line}\n") is restarts

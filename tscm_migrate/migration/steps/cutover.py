@@ -1,4 +1,4 @@
-"""The cutover: restore the network settings, restart the new appliance at the old address, restore the rest."""
+"""The first part of the cutover: restore the network settings and restart the new appliance at the old address."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate import errors
-from tscm_migrate.appliance import archives, device_discovery, facts, lockfile, network, prepared_network
+from tscm_migrate.appliance import archives, lockfile, network, prepared_network
 from tscm_migrate.archive import network_config
 from tscm_migrate.events import Message
-from tscm_migrate.migration import host_keys, leftovers, saved_settings, undo_cutover
+from tscm_migrate.migration import leftovers, saved_settings, undo_cutover
 from tscm_migrate.migration.context import Action, Actions, Migration, Operator
 from tscm_migrate.migration.engine import Step
 from tscm_migrate.migration.steps import offline
 from tscm_migrate.migration.steps.staging import the_archive
-from tscm_migrate.tsadmin import devices, restore
+from tscm_migrate.tsadmin import restore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from tscm_migrate.tsadmin.dialect import Kind
     from tscm_migrate.tsadmin.intent import Understood
@@ -58,7 +58,9 @@ def request_of(m: Migration) -> restore.RestoreRequest:
     )
 
 
-def _run(m: Migration, operator: OperatorPort | None = None) -> restore.RestoreOutcome:
+def run_pass(m: Migration, operator: OperatorPort | None = None) -> restore.RestoreOutcome:
+    """Run one pass on the new appliance; note when the archive is chosen."""
+
     def chosen() -> None:
         m.set_note("archive_chosen", value=True)
 
@@ -103,7 +105,7 @@ def _has_saved(m: Migration, before: str) -> bool:
     return now.dhcp is False and (wanted.address, wanted.prefix) in addresses and not others and right
 
 
-def _failed(m: Migration, detail: str) -> errors.RestoreFailed:
+def pass_failed(m: Migration, detail: str) -> errors.RestoreFailed:
     """Return the error of a failed pass; say so if the copy was damaged since, for then a resume cannot help."""
     archive = the_archive(m)
     copy = replace(archive, folder=m.new.paths.backup_dir, sha256="")
@@ -181,7 +183,7 @@ class RestoreNetwork(Step):
         offline.keep_away(m)
         before = network.saved_settings(m.new)
         try:
-            outcome = _run(m, _UntilSaved(m.operator, lambda: _has_saved(m, before)))
+            outcome = run_pass(m, _UntilSaved(m.operator, lambda: _has_saved(m, before)))
         except errors.UnknownPrompt as unknown:
             if not _or_restarts(m, lambda: _has_saved(m, before)):
                 raise
@@ -193,7 +195,7 @@ class RestoreNetwork(Step):
         changed = outcome.lost or (asked and not failed)
         if not changed and not _or_restarts(m, lambda: network.saved_settings(m.new) != before):
             what = "it did not change the network settings" if asked else "it did not ask about the network"
-            raise _failed(m, f"{what}, and ended with exit status {outcome.status}: {outcome.gist}")
+            raise pass_failed(m, f"{what}, and ended with exit status {outcome.status}: {outcome.gist}")
         outcome.printed.tell(m.emit, m.new.name)
         m.set_note("first_pass", {"lost": outcome.lost, "answered": list(outcome.answered), "status": outcome.status})
 
@@ -294,7 +296,7 @@ class ComeBack(Step):
             )
         m.new.moved(back.host, back.shell)
         if back.shell.server_fingerprint() in theirs:
-            _prove_new(m)
+            prove_new(m)
         m.expect_keys(back.host.address, keys)
         m.set_note("new_at", back.host.address)
 
@@ -313,7 +315,7 @@ class ComeBack(Step):
         return m.keys_of("old") if m.options.restore_ssh and asked else []
 
 
-def _prove_new(m: Migration) -> None:
+def prove_new(m: Migration) -> None:
     """Check the lock: the old host key at the old address may also be shown by the old appliance itself."""
     lock = lockfile.read(m.new)
     if lock is None or (lock.run, lock.role) != (m.run, "new"):
@@ -321,113 +323,3 @@ def _prove_new(m: Migration) -> None:
         raise errors.NotReachableAgain(
             m.new.name, f"the host at {m.old.host.address} has the old host key, but is not {m.new.name}"
         )
-
-
-class Restore(Step):
-    """Restore devices, and SSH and cron as requested, in the second pass."""
-
-    id = "restore"
-    title = "Restore SSH, cron and devices (pass 2)"
-    cutover = True
-    revert_summary = "restore {new}'s original devices, host keys and cron entries"
-
-    def capture(self, m: Migration) -> dict[str, Any]:
-        """Save the new appliance's settings, unless the first pass has saved them."""
-        return {} if m.restores_network else {"kept": saved_settings.save(m.new), **undo_cutover.known_macs(m)}
-
-    def revert(self, m: Migration, undo: dict[str, Any]) -> Actions:
-        """Restore its settings; after a first pass the revert of that step restores all."""
-        if m.get_note("restore_began") and undo.get("kept"):
-            yield Action(
-                m.new.name, "restore its own devices, host keys and cron entries",
-                lambda: undo_cutover.restore_new(m, undo),
-            )  # fmt: skip
-
-    def apply(self, m: Migration) -> Actions:
-        """Run the pass, unless the journal or the appliance shows that it has ended."""
-        # An interrupted pass has ended well where everything is in place; cron entries cannot be compared.
-        begun = m.get_note("restore_began") and not m.get_note("restored") and not m.options.restore_cron
-        if begun and self._in_place(m):
-            m.set_note("restored", {"answered": [], "status": None, "complaints": [], "seen": True})
-        if not m.get_note("restored"):
-            yield from self._restore(m)
-        if m.options.restore_ssh and not m.get_note("restored_identity"):
-            yield Action(m.new.name, "expect the old host keys from now on", lambda: self._reconnect(m))
-
-    def _in_place(self, m: Migration) -> bool:
-        """Whether every device file and host key is the same as on the old appliance."""
-        if not m.get_note("old_files"):
-            return False  # nothing to compare
-        now = facts.gather(m.new)
-        keys_wanted = dict(m.old_facts.host_keys) if m.options.restore_ssh else dict(m.new_facts.host_keys)
-        return dict(now.host_keys) == keys_wanted and all_there(m, devices.file_hashes(m.new))
-
-    def _has_come(self, m: Migration) -> bool:
-        """Whether a pass that ended with an error status or warnings has restored devices."""
-        if not m.get_note("old_files"):
-            return True  # unknown
-        here = devices.file_hashes(m.new)
-        return bool(set(here) - set(m.get_note("new_files", ()))) or all_there(m, here)
-
-    def _restore(self, m: Migration) -> Actions:
-        command = restore.command(m.new, request_of(m))
-        yield Action(m.new.name, f"run `{command}` and answer its questions", lambda: self._pass(m))
-
-    def _pass(self, m: Migration) -> None:
-        m.set_note("restore_began", time.time())
-        outcome = _run(m)
-        # The restored files count more than the exit status: a minor problem must not prolong the downtime.
-        outcome.printed.tell(m.emit, m.new.name)
-        if outcome.lost:
-            self._find_again(m)
-        clean = outcome.status == 0 and not outcome.printed.troubles
-        ended = clean or (outcome.ended_well and self._has_come(m))
-        if not (self._in_place(m) if outcome.lost else ended or self._in_place(m)):
-            raise _failed(m, f"exit status {outcome.status}: {outcome.gist}")
-        self._keep(m, outcome)
-
-    def _find_again(self, m: Migration) -> None:
-        """Connect again after the connection was lost: the restore may have restarted the appliance or its network."""
-        host, keys = m.new.host, [*m.keys_of("new"), *m.keys_of("old")]
-        m.new.close()
-        back = network.wait_for(
-            m.dial, places=(host,), expect=keys, old_boot="", timeout=m.policy.reboot_timeout, emit=m.emit
-        )
-        m.new.moved(back.host, back.shell)
-        m.expect_keys(host.address, keys)
-        if back.shell.server_fingerprint() not in m.keys_of("new"):
-            _prove_new(m)
-        leftovers.settle(m.new, timeout=min(leftovers.STILL, m.policy.tsadmin_timeout))
-
-    def _reconnect(self, m: Migration) -> None:
-        """Expect the old host keys from now on; tell sshd to read them if it still shows others."""
-        own, theirs, host = m.keys_of("new"), m.keys_of("old"), m.new.host
-        shell = host_keys.dial_while_sshd_restarts(m, host, [*theirs, *own])
-        if shell.server_fingerprint() not in theirs:
-            m.emit(Message(f"{m.new.name} still shows its own host key; telling sshd to read the restored keys"))
-            unsure = m.restore_source is not None and not m.old_facts.host_keys  # no key was seen in the archive
-            shell = host_keys.reconnect_after_reload(m, shell, [*theirs, *own] if unsure else theirs)
-            if shell.server_fingerprint() in own:
-                m.emit(Message(f"{m.new.name} keeps its own host keys: the archive contained none", "warning"))
-                theirs = own
-        m.expect_keys(host.address, theirs)
-        m.new.moved(host, shell)
-        m.set_note("restored_identity", value=True)
-
-    def _keep(self, m: Migration, outcome: restore.RestoreOutcome) -> None:
-        m.set_note(
-            "restored",
-            {
-                "answered": list(outcome.answered),
-                "status": outcome.status,
-                "complaints": list(outcome.printed.lines),
-                "failures": list(outcome.printed.failures),
-            },
-        )
-        m.set_note("restore_files", list(outcome.files()))
-        m.set_note("restore_devices", list(outcome.devices(device_discovery.in_tree(m.get_note("old_files", {})))))
-
-
-def all_there(m: Migration, here: Mapping[str, str]) -> bool:
-    """Whether every device file is the same as on the old appliance."""
-    return all(here.get(path) == digest for path, digest in m.get_note("old_files").items())

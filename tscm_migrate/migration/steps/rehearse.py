@@ -17,7 +17,8 @@ from tscm_migrate.events import Estimated, Message
 from tscm_migrate.migration import checks, estimate, rehearsal_undo, saved_settings
 from tscm_migrate.migration.context import Action, Actions, Migration
 from tscm_migrate.migration.engine import Step, refusing_unknown
-from tscm_migrate.migration.steps.cutover import all_there, request_of
+from tscm_migrate.migration.steps.cutover import request_of
+from tscm_migrate.migration.steps.second_pass import all_there
 from tscm_migrate.tsadmin import devices, restore
 from tscm_migrate.tsadmin.dialect import Kind
 

@@ -1,0 +1,148 @@
+"""The second pass of the restore, at the old address: devices, and SSH and cron as requested."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any
+
+from tscm_migrate import errors
+from tscm_migrate.appliance import device_discovery, facts, network
+from tscm_migrate.events import Message
+from tscm_migrate.migration import host_keys, leftovers, saved_settings, undo_cutover
+from tscm_migrate.migration.context import Action, Actions, Migration
+from tscm_migrate.migration.engine import Step
+from tscm_migrate.migration.steps import cutover
+from tscm_migrate.tsadmin import devices, restore
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_FINDS = 3  # how often the connection may be lost after the pass
+
+
+class Restore(Step):
+    """Restore devices, and SSH and cron as requested, in the second pass."""
+
+    id = "restore"
+    title = "Restore SSH, cron and devices (pass 2)"
+    cutover = True
+    revert_summary = "restore {new}'s original devices, host keys and cron entries"
+
+    def capture(self, m: Migration) -> dict[str, Any]:
+        """Save the new appliance's settings, unless the first pass has saved them."""
+        return {} if m.restores_network else {"kept": saved_settings.save(m.new), **undo_cutover.known_macs(m)}
+
+    def revert(self, m: Migration, undo: dict[str, Any]) -> Actions:
+        """Restore its settings; after a first pass the revert of that step restores all."""
+        if m.get_note("restore_began") and undo.get("kept"):
+            yield Action(
+                m.new.name, "restore its own devices, host keys and cron entries",
+                lambda: undo_cutover.restore_new(m, undo),
+            )  # fmt: skip
+
+    def apply(self, m: Migration) -> Actions:
+        """Run the pass, unless the journal or the appliance shows that it has ended."""
+        # An interrupted pass has ended well where everything is in place; cron entries cannot be compared.
+        begun = m.get_note("restore_began") and not m.get_note("restored") and not m.options.restore_cron
+        if begun and self._in_place(m):
+            m.set_note("restored", {"answered": [], "status": None, "complaints": [], "seen": True})
+        if not m.get_note("restored"):
+            yield from self._restore(m)
+        if m.options.restore_ssh and not m.get_note("restored_identity"):
+            yield Action(m.new.name, "expect the old host keys from now on", lambda: self._reconnect(m))
+
+    def _in_place(self, m: Migration) -> bool:
+        """Whether every device file and host key is the same as on the old appliance."""
+        if not m.get_note("old_files"):
+            return False  # nothing to compare
+        now = facts.gather(m.new)
+        keys_wanted = dict(m.old_facts.host_keys) if m.options.restore_ssh else dict(m.new_facts.host_keys)
+        return dict(now.host_keys) == keys_wanted and all_there(m, devices.file_hashes(m.new))
+
+    def _has_come(self, m: Migration) -> bool:
+        """Whether a pass that ended with an error status or warnings has restored devices."""
+        if not m.get_note("old_files"):
+            return True  # unknown
+        here = devices.file_hashes(m.new)
+        return bool(set(here) - set(m.get_note("new_files", ()))) or all_there(m, here)
+
+    def _restore(self, m: Migration) -> Actions:
+        command = restore.command(m.new, cutover.request_of(m))
+        yield Action(m.new.name, f"run `{command}` and answer its questions", lambda: self._pass(m))
+
+    def _pass(self, m: Migration) -> None:
+        boot = network.boot_of(m.new.shell)
+        m.set_note("restore_began", time.time())
+        outcome = cutover.run_pass(m)
+        outcome.printed.tell(m.emit, m.new.name)
+        if not self._has_restored(m, outcome, restarts=self._restarts(m, outcome, boot)):
+            raise cutover.pass_failed(m, f"exit status {outcome.status}: {outcome.gist}")
+        self._keep(m, outcome)
+
+    def _restarts(self, m: Migration, outcome: restore.RestoreOutcome, boot: str) -> bool:
+        """Return whether the pass ended with a restart, or with a lost connection; wait for a restart to begin."""
+        if not outcome.lost and outcome.may_restart:
+            m.emit(Message(f"{m.new.name}: the restore may restart it: waiting for the restart to begin"))
+        return outcome.lost or (outcome.may_restart and network.goes_down(m.new, was=boot))
+
+    def _has_restored(self, m: Migration, outcome: restore.RestoreOutcome, *, restarts: bool) -> bool:
+        """Return whether the pass has restored everything; wait for the appliance if it restarts.
+
+        The restored files count more than the exit status: a minor problem must not prolong the downtime.
+        """
+        clean = outcome.status == 0 and not outcome.printed.troubles
+        for _ in range(_FINDS):
+            with contextlib.suppress(errors.ConnectionLost, errors.Unreachable):
+                if restarts:
+                    self._find_again(m)
+                ended = clean or (outcome.status is not None and outcome.ended_well and self._has_come(m))
+                return ended or self._in_place(m)
+            restarts = True  # it was going down when it was found
+        return self._in_place(m)
+
+    def _find_again(self, m: Migration) -> None:
+        """Connect again after the connection was lost: the restore may have restarted the appliance or its network."""
+        host, keys = m.new.host, [*m.keys_of("new"), *m.keys_of("old")]
+        m.new.close()
+        back = network.wait_for(
+            m.dial, places=(host,), expect=keys, old_boot="", timeout=m.policy.reboot_timeout, emit=m.emit
+        )
+        m.new.moved(back.host, back.shell)
+        m.expect_keys(host.address, keys)
+        if back.shell.server_fingerprint() not in m.keys_of("new"):
+            cutover.prove_new(m)
+        leftovers.settle(m.new, timeout=min(leftovers.STILL, m.policy.tsadmin_timeout))
+
+    def _reconnect(self, m: Migration) -> None:
+        """Expect the old host keys from now on; tell sshd to read them if it still shows others."""
+        own, theirs, host = m.keys_of("new"), m.keys_of("old"), m.new.host
+        shell = host_keys.dial_while_sshd_restarts(m, host, [*theirs, *own])
+        if shell.server_fingerprint() not in theirs:
+            m.emit(Message(f"{m.new.name} still shows its own host key; telling sshd to read the restored keys"))
+            unsure = m.restore_source is not None and not m.old_facts.host_keys  # no key was seen in the archive
+            shell = host_keys.reconnect_after_reload(m, shell, [*theirs, *own] if unsure else theirs)
+            if shell.server_fingerprint() in own:
+                m.emit(Message(f"{m.new.name} keeps its own host keys: the archive contained none", "warning"))
+                theirs = own
+        m.expect_keys(host.address, theirs)
+        m.new.moved(host, shell)
+        m.set_note("restored_identity", value=True)
+
+    def _keep(self, m: Migration, outcome: restore.RestoreOutcome) -> None:
+        m.set_note(
+            "restored",
+            {
+                "answered": list(outcome.answered),
+                "status": outcome.status,
+                "complaints": list(outcome.printed.lines),
+                "failures": list(outcome.printed.failures),
+            },
+        )
+        m.set_note("restore_files", list(outcome.files()))
+        m.set_note("restore_devices", list(outcome.devices(device_discovery.in_tree(m.get_note("old_files", {})))))
+
+
+def all_there(m: Migration, here: Mapping[str, str]) -> bool:
+    """Whether every device file is the same as on the old appliance."""
+    return all(here.get(path) == digest for path, digest in m.get_note("old_files").items())
