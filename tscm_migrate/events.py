@@ -4,8 +4,6 @@ An event carries no secret and no layout. Its `kind` (snake case of the class na
 prints, one object a line; see docs/reference/json-events.md.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields

@@ -6,10 +6,7 @@ Nothing here does I/O. The defaults are the values of the vendor's documents.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
 
 
 class Secret:

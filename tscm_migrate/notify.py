@@ -3,21 +3,17 @@
 A failed notification is a warning; only a command with `on_failure = "stop"` can end a run, and never a rollback.
 """
 
-from __future__ import annotations
-
 import contextlib
 import time
 import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from tscm_migrate.errors import NotifyStops
 from tscm_migrate.events import Emit, Event, Message, RunFinished, RunStarted, StepFinished, StepStarted, state_text
 from tscm_migrate.util import operator_command, redact, timeout
 from tscm_migrate.util.text import duration_text
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _PING_SECONDS = 10.0
 _MESSAGE_SECONDS = 60.0  # seconds for all messages together

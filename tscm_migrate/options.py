@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from tscm_migrate.util.private import expanded
 from tscm_migrate.util.text import parse_limit, seconds_of, suggestion
 
 from .errors import NetconfContradiction, UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
 
 METHODS = ("auto", "rsync", "tar", "sftp")
 ROUTES = ("auto", "direct", "relay")

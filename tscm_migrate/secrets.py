@@ -11,8 +11,6 @@ With "prompt" in the inventory the keyring is skipped; "none" means that no secr
 for redaction before it is returned.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shlex
@@ -21,8 +19,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Mapping
 from getpass import getpass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tscm_migrate.util.private import expanded
 
@@ -31,10 +30,6 @@ from .events import Emit, Message, silent
 from .model import Host, Secret
 from .util import redact, timeout
 from .util.operator_command import quoted
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
 
 SERVICE = "tscm-migrate"
 _KEYRING_SECONDS = 5.0  # a locked keyring may wait for a dialogue that is not visible

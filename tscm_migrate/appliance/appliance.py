@@ -1,18 +1,13 @@
 """Handle of one appliance: a host, and one SSH connection that is opened when it is first needed."""
 
-from __future__ import annotations
-
 import shlex
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from tscm_migrate.events import Emit, silent
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from tscm_migrate.model import Host, Paths
-    from tscm_migrate.ssh.execution import CommandResult
-    from tscm_migrate.ssh.shell import Shell
+from tscm_migrate.model import Host, Paths
+from tscm_migrate.ssh.execution import CommandResult
+from tscm_migrate.ssh.shell import Shell
 
 
 class Dial(Protocol):

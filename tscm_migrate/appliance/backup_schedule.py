@@ -8,26 +8,21 @@ It deletes an archive only if `offsite pull` left a marker with the archive's SH
 `purge` it deletes by number and age alone.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from cronsim import CronSim, CronSimError
 
 from tscm_migrate.appliance import cron_hold
 from tscm_migrate.appliance.appliance import Appliance, quote
+from tscm_migrate.appliance.facts import Facts
 from tscm_migrate.archive import hashing
 from tscm_migrate.archive.names import acceptable
 from tscm_migrate.errors import ApplianceError, CommandFailed, NoBackupYet, UsageError
+from tscm_migrate.model import Paths
 from tscm_migrate.util.redact import outside
 from tscm_migrate.util.text import number
-
-if TYPE_CHECKING:
-    from tscm_migrate.appliance.facts import Facts
-    from tscm_migrate.model import Paths
 
 WHEN = "55 0 1,15 * *"
 MARKERS = ".tscm-offsite"  # in the backup folder: one file for each archive with a verified off-site copy

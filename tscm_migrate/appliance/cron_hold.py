@@ -5,20 +5,15 @@ fails the second time (fact 18). Here the entry is moved first; each script can 
 entry is never overwritten, and its copy is complete before the original is removed.
 """
 
-from __future__ import annotations
-
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import processes
 from tscm_migrate.appliance.appliance import PRESENT, Appliance, quote
 from tscm_migrate.appliance.processes import Process, started_by, updates_among
 from tscm_migrate.errors import ApplianceError, DrainTimeout, ProcessesHidden
 from tscm_migrate.events import Waiting
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 LOOKS_APART = 3.0  # seconds between the two looks that must both find no process
 _NEAR = 5.0  # seconds before and after a minute boundary in which cron may have read the removed entry

@@ -4,20 +4,16 @@ A name counts as a device if two independent sources contain it: the etc tree (a
 `tsadmin list` or the output of the restore. A name from a single source is a guess, and callers report it as such.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tscm_migrate.appliance import tables
 from tscm_migrate.appliance.parsers import SAFE_DEVICE, without_ending
-
-if TYPE_CHECKING:
-    from tscm_migrate.model import Paths
+from tscm_migrate.model import Paths
 
 # The documented families: a folder of this name contains devices, or is a device of that name.
 FAMILY = re.compile(

@@ -1,16 +1,11 @@
 """Parses the names in the output of `tsadmin list`, whose form is not documented. Pure."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Sequence
 
 from tscm_migrate.appliance import tables
 from tscm_migrate.appliance.device_discovery import FAMILY
 from tscm_migrate.appliance.parsers import LOG_TAG, SAFE_DEVICE
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
 
 _NO_LIST = re.compile(
     r"(?<![\w.-])(?:unknown|invalid|unrecogni[sz]ed|usage|not\s+(?:found|supported|known|recogni[sz]ed|a\s+valid)|no\s+such|do(?:es)?\s+not\s+know|"

@@ -4,21 +4,17 @@ Each command is read-only and runs as the login user. The output of an appliance
 with a random word, and parsers drop what they do not understand.
 """
 
-from __future__ import annotations
-
 import re
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tscm_migrate.appliance import archives, device_discovery, device_list, parsers
 from tscm_migrate.appliance.appliance import Appliance, quote
-from tscm_migrate.model import Archive, Paths  # noqa: TC001 - pydantic, which reads a journal's facts, needs Archive
+from tscm_migrate.model import Archive, Paths
 from tscm_migrate.util.redact import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 @dataclass(frozen=True)

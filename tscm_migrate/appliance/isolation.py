@@ -6,24 +6,18 @@ new appliance that works. Meanwhile the appliance keeps a link-local address, th
 appliance as a gateway, the script can be ordered to stay away or to return at once.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance.appliance import Appliance, Dial, quote
 from tscm_migrate.appliance.cron_hold import release_script
 from tscm_migrate.errors import ApplianceError, CommandTimeout, ConnectionLost
+from tscm_migrate.events import Emit
+from tscm_migrate.model import Host
 from tscm_migrate.util.text import duration_text
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tscm_migrate.events import Emit
-    from tscm_migrate.model import Host
 
 _SCRIPT = Path(__file__).with_name("deadman.sh")
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance.appliance import PRESENT, Appliance, quote
 from tscm_migrate.errors import ApplianceError, ProcessesHidden
-
-if TYPE_CHECKING:
-    from tscm_migrate.model import Paths
-    from tscm_migrate.ssh.shell import Shell
+from tscm_migrate.model import Paths
+from tscm_migrate.ssh.shell import Shell
 
 _TRIES = 3
 _LONGEST = 4096  # bytes; the content comes from an appliance, so its size is limited

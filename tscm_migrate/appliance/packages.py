@@ -1,16 +1,11 @@
 """Updates all packages without questions, and reports whether a restart is needed."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from tscm_migrate.appliance.appliance import Appliance
 from tscm_migrate.errors import ApplianceError
 from tscm_migrate.util.redact import outside
-
-if TYPE_CHECKING:
-    from tscm_migrate.appliance.appliance import Appliance
 
 LONGEST = 3600.0  # seconds for one upgrade; mirrors may be slow
 

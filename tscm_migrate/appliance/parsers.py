@@ -1,19 +1,15 @@
 """Pure parsers of the output of the facts' commands. None raises: what is not understood is left out."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import hashlib
 import ipaddress
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tscm_migrate.appliance import tables
-
-if TYPE_CHECKING:
-    from tscm_migrate.model import Paths
+from tscm_migrate.model import Paths
 
 SAFE_DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,127}", re.ASCII)
 _LEVEL = r"(?:INFO|NOTICE|WARN(?:ING)?|DEBUG|TRACE|OK|ERROR|FATAL)"

@@ -4,19 +4,14 @@ A staged file has a name that no network service reads (a leading dot), so it ha
 file is replaced by a rename and synced; nothing else is run, and the settings apply at the next start.
 """
 
-from __future__ import annotations
-
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import network
 from tscm_migrate.appliance.appliance import Appliance, quote
 from tscm_migrate.archive.network_rewrite import NotRewritable, WantedNetwork, kind_of, rewritten
 from tscm_migrate.errors import ApplianceError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _FIX = "use --network restore, which lets tsadmin restore the network settings"
 

@@ -8,21 +8,15 @@ A listing can be incomplete without an error: with /proc mounted hidepid=2, `ps`
 So it is made as root, and an empty result counts only if the listing proves that it shows all processes.
 """
 
-from __future__ import annotations
-
 import re
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
 
+from tscm_migrate.appliance.appliance import Appliance
 from tscm_migrate.errors import ProcessesHidden
 from tscm_migrate.util.text import number
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from tscm_migrate.appliance.appliance import Appliance
 
 # ww: never cut lines; no header. `args` is the last column because it contains blanks.
 PS_COMMAND = "ps -ww -eo pid=,ppid=,stat=,etimes=,args="

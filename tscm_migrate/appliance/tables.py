@@ -1,13 +1,8 @@
 """Splits the tables that tsadmin prints into cells. Pure; no function raises."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
 
 LABELS = (
     "Palo Alto Networks PAN-OS", "Palo Alto Networks", "Palo Alto", "A10 Networks", "A10 Thunder", "Cisco ASA REST API",

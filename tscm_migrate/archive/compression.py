@@ -4,16 +4,12 @@ The file objects of the standard library have no limit for xz's dictionary (up t
 the number of gzip members, so the decompressors are used directly.
 """
 
-from __future__ import annotations
-
 import bz2
 import lzma
 import time
 import zlib
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 LARGEST = 64 << 30  # bytes unpacked
 RATIO = 300  # of unpacked to packed bytes; gzip reaches 1030 with zeros, logs some tens

@@ -10,17 +10,13 @@ from __future__ import annotations
 import lzma
 import tarfile
 import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
 
 from tscm_migrate.archive.compression import LARGEST, ArchiveBomb, UnpackMeter, unpacked
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    See = Callable[[str, Iterator[bytes]], None]
-
+See = Callable[[str, Iterator[bytes]], None]
 _MEMBERS = 200_000
 _NAME = 8192  # bytes; Linux takes 4096
 _NAMES = 64 << 20  # bytes of all names

@@ -6,20 +6,14 @@ accepted only with a further sign, because `etc/x.conf` can be anything: the fil
 or the inventory lists the device. For every other layout the answer is "unknown", never "none".
 """
 
-from __future__ import annotations
-
 import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance.device_discovery import FAMILY, NO_DEVICE, etc_devices, in_tree
 from tscm_migrate.appliance.parsers import without_ending
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-
-    from tscm_migrate.model import Paths
+from tscm_migrate.model import Paths
 
 _TEXT = 4096  # bytes of a file that are read as text
 _TEXTS = 5000  # such files; an archive is hostile input

@@ -19,6 +19,7 @@ import tempfile
 import threading
 import time
 import urllib.parse
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -26,14 +27,12 @@ from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import EncryptionFailed
+from tscm_migrate.model import Secret
 from tscm_migrate.util.redact import outside
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
-
     import gnupg
 
-    from tscm_migrate.model import Secret
 
 _BUFFER = 1 << 18  # bytes a read of gpg's output; python-gnupg's own 1 KiB costs a third of the speed
 _WAITING = 16  # chunks between gpg and the consumer

@@ -4,8 +4,6 @@ openssl is used where it works: it has the processor's SHA instructions, and is 
 sha256sum of many distributions, which is the fallback. The source has no per cent sign, so a cron file can have it.
 """
 
-from __future__ import annotations
-
 import re
 
 SHA256 = (

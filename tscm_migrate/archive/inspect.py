@@ -4,24 +4,18 @@ They replace the facts of an appliance that is dead. Facts that are not found st
 documented.
 """
 
-from __future__ import annotations
-
 import fnmatch
 import hashlib
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import parsers
 from tscm_migrate.archive import compression, contents, network_config
 from tscm_migrate.archive.devices import ConfigTexts, recognise
 from tscm_migrate.errors import ArchiveRefused
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from tscm_migrate.model import Paths
+from tscm_migrate.model import Paths
 
 _NETWORK = ("*network/interfaces", "*network/interfaces.d/*", "*netplan/*.yaml", "*network-scripts/ifcfg-*")
 _LONGEST = 1 << 16  # bytes of a file that is read as text

@@ -7,18 +7,13 @@ modification time of the file (written shortly after the name was chosen) shows 
 later has a later time, which must not be taken for a time zone.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tscm_migrate.model import Archive
+from tscm_migrate.model import Archive
 
 _NAME = re.compile(r"threatstop_backup_(\d{4})-(\d{2})-(\d{2})_(\d{2})_(\d{2})_(\d{2})\.tsbak(\.gpg)?", re.ASCII)
 

@@ -1,16 +1,11 @@
 """Parses network settings from files of ifupdown, netplan, ifcfg and NetworkManager; unknown settings are left out."""
 
-from __future__ import annotations
-
 import ipaddress
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance.parsers import Interface
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _IP = r"\d{1,3}(?:\.\d{1,3}){3}"
 

@@ -4,17 +4,12 @@ Only what has to change is changed: comments, other interfaces, IPv6 and options
 file that says something that cannot be kept for certain is refused with `NotRewritable`.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from tscm_migrate.archive import network_config
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
 
 _IFUPDOWN_ENDS = re.compile(r"(iface|auto|allow-\S+|mapping|source|source-directory|no-auto-down|rename)\b")
 _IFUPDOWN_GONE = {

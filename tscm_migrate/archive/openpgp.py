@@ -5,8 +5,6 @@ archive, and one with data after its end. `encryption_of` reads from the first b
 Formats: RFC 4880, 4.2 and 4.3; RFC 9580, 4.2 and 5.
 """
 
-from __future__ import annotations
-
 import io
 from dataclasses import dataclass
 from typing import IO, Literal

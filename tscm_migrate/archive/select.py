@@ -4,19 +4,14 @@ Selection is by the time at which an archive was made, never by a `latest` link 
 in a list (one archive can be listed twice).
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, TypeVar
 
 from tscm_migrate.archive.names import when
 from tscm_migrate.errors import ArchiveMissing
+from tscm_migrate.model import Archive, Host
 from tscm_migrate.util.redact import outside
 from tscm_migrate.util.text import suggestion
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
-
-    from tscm_migrate.model import Archive, Host
 
 LATEST, ALL = "latest", "all"
 Item = TypeVar("Item")

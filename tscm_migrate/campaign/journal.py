@@ -9,18 +9,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from tscm_migrate.errors import CampaignMissing, CampaignRunning, JournalDamaged, StateUnwritable
 from tscm_migrate.events import COMPLETED
 from tscm_migrate.util import private, redact
 from tscm_migrate.util.text import suggestion
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 _FILE = "journal.jsonl"
 _LONGEST_ENTRY = 1 << 20  # bytes

@@ -5,8 +5,6 @@ journal that `resume` continues. `work` takes and returns plain data, so that it
 machine; secrets are resolved by the process, where it runs.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -17,17 +15,15 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from tscm_migrate.campaign.journal import PairResult
 from tscm_migrate.errors import Exit, MigrateError
 from tscm_migrate.events import COMPLETED
 from tscm_migrate.migration import journal, locks, run_list
 from tscm_migrate.util import redact
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 _LONGEST_LINE = 1 << 20  # bytes of one event
 _KEPT = 4096  # bytes of standard error

@@ -1,13 +1,13 @@
 """Read a campaign's plan: a TOML file with waves, each with its pairs, window, number of parallel runs and hooks."""
 
-from __future__ import annotations
-
 import contextlib
 import re
 import tomllib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime, time, tzinfo
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -15,14 +15,9 @@ from tscm_migrate.errors import MigrateError, PlanInvalid, UsageError
 from tscm_migrate.inventory import trust
 from tscm_migrate.inventory.model import Name, Seconds, describe
 from tscm_migrate.migration.window import Window, moment, parse, zone_of
+from tscm_migrate.model import Host
 from tscm_migrate.options import MigrateOptions
 from tscm_migrate.util.text import suggestion
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
-
-    from tscm_migrate.model import Host
 
 _MOST_BYTES = 1 << 20
 _MOST_JOBS = 64

@@ -5,31 +5,25 @@ another process works on it. After a kill, `resume` continues from the journal: 
 journal, and is never started a second time.
 """
 
-from __future__ import annotations
-
 import socket
 import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tscm_migrate.campaign import pairs
-from tscm_migrate.campaign.journal import CampaignJournal, PairResult
+from tscm_migrate.campaign.journal import CampaignJournal, PairResult, State
 from tscm_migrate.campaign.pairs import Job
+from tscm_migrate.campaign.plan import CampaignPlan, Pair, Wave
 from tscm_migrate.errors import ClusterLost, Exit
 from tscm_migrate.events import COMPLETED, state_text
 from tscm_migrate.fleet.pool import run as run_pool
 from tscm_migrate.migration.window import Clock, Window
 from tscm_migrate.util import operator_command, redact
 from tscm_migrate.util.text import duration_text
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from concurrent.futures import Executor
-
-    from tscm_migrate.campaign.journal import State
-    from tscm_migrate.campaign.plan import CampaignPlan, Pair, Wave
 
 _LOOK = 5.0  # seconds between two looks at a run that another process is working on
 _BETWEEN_LINES = timedelta(hours=1)  # while it waits for a window

@@ -4,21 +4,17 @@ To invoke, `host pin NAME` is the task `host.pin`, an option belongs behind its 
 always required.
 """
 
-from __future__ import annotations
-
 import sys
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from invoke.collection import Collection
+from invoke.parser.argument import Argument
 
 from tscm_migrate.errors import UsageError
 from tscm_migrate.tasks.base import RENAMED, RENAMED_OPTIONS
 from tscm_migrate.util.text import suggestion
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from invoke.collection import Collection
-    from invoke.parser.argument import Argument
 
 CORE = {"--help", "-h", "--list", "-l", "--version", "-V", "--traceback", "--complete"}  # without a command, too
 VALUED = {"--inventory", "-i"}  # global options that take the next word

@@ -3,14 +3,16 @@
 Nothing is connected to: archives are those that `archive list` has shown last.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import re
 import tomllib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from invoke.collection import Collection
+from invoke.parser.argument import Argument
 
 from tscm_migrate.cli import arguments, help_pages
 from tscm_migrate.errors import MigrateError, UsageError
@@ -18,12 +20,6 @@ from tscm_migrate.options import METHODS, NETWORKS, OFFLINE, PAUSES, ROUTES, che
 from tscm_migrate.tasks.base import option_name
 from tscm_migrate.util import private
 from tscm_migrate.util.text import suggestion
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
-    from invoke.collection import Collection
-    from invoke.parser.argument import Argument
 
 SHELLS = ("bash", "zsh", "fish", "powershell")
 FILES = ":files"  # the line that asks the shell for its own completion of files

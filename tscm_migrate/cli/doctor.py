@@ -7,23 +7,22 @@ import platform
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from tscm_migrate.errors import MigrateError
+from tscm_migrate.inventory.inventory import Inventory
+from tscm_migrate.model import Host
+from tscm_migrate.secrets import Secrets
 from tscm_migrate.ui.tables import host_names, without_host
 from tscm_migrate.util import private, redact
 from tscm_migrate.util.operator_command import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.appliance.facts import Facts
-    from tscm_migrate.inventory.inventory import Inventory
-    from tscm_migrate.model import Host
-    from tscm_migrate.secrets import Secrets
 
 _OLDEST = (3, 11)
 _ROOM = 200 << 20  # bytes for journals, reports and the buffers of a transfer

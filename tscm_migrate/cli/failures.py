@@ -4,16 +4,16 @@
 with the same exit codes.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import json
 import logging
 import os
 import sys
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TextIO
+from pathlib import Path
+from typing import Any, TextIO
 
 from tscm_migrate import errors
 from tscm_migrate.inventory import inventory
@@ -21,10 +21,6 @@ from tscm_migrate.secrets import blank_environment
 from tscm_migrate.ui.console import fit, mute, write
 from tscm_migrate.util import redact
 from tscm_migrate.util.operator_command import completed, use_inventory
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 TRACEBACK = "TSCM_TRACEBACK"
 _FULL = {errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT}

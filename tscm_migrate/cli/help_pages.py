@@ -1,23 +1,18 @@
 """The pages of the help (front page, a group of commands, one command) and the manual page, from the command tree."""
 
-from __future__ import annotations
-
 import inspect
 import re
 import shutil
 import textwrap
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from invoke.collection import Collection
+from invoke.parser.argument import Argument
 
 from tscm_migrate import __version__
 from tscm_migrate.errors import Exit
 from tscm_migrate.tasks.base import ABOUT, GROUPS, SHARED, option_name
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from invoke.collection import Collection
-    from invoke.parser.argument import Argument
-
 
 _INTRODUCTION = "Migrate a ThreatSTOP Centralized Manager to a new appliance over SSH."
 _GLOBAL = ("inventory", "json", "yes", "quiet", "verbose")  # shown last, under a title of their own

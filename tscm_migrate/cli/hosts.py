@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import Cancelled, Exit, UsageError
-from tscm_migrate.inventory.inventory import parse
+from tscm_migrate.inventory.inventory import Inventory, parse
+from tscm_migrate.model import Host
 from tscm_migrate.secrets import Secrets
 from tscm_migrate.ssh.ssh_config import settled
 from tscm_migrate.tasks.base import require_terminal
@@ -16,8 +17,6 @@ from tscm_migrate.ui.console import say
 from tscm_migrate.ui.operator import Terminal
 
 if TYPE_CHECKING:
-    from tscm_migrate.inventory.inventory import Inventory
-    from tscm_migrate.model import Host
     from tscm_migrate.ssh.pinning import Offer
 
 DEFAULT = "built-in default"

@@ -1,19 +1,15 @@
 """The console script `tscm-migrate`."""
 
-from __future__ import annotations
-
 import importlib
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tscm_migrate.cli.failures import say, say_unforeseen
 from tscm_migrate.cli.program import program
 from tscm_migrate.errors import Exit, Interrupted
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 def main(argv: Sequence[str] | None = None) -> None:

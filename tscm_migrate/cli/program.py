@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 import re
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from invoke.collection import Collection
 from invoke.config import Config
 from invoke.exceptions import Exit as InvokeExit
 from invoke.exceptions import ParseError
 from invoke.parser.argument import Argument
+from invoke.parser.context import ParserContext
 from invoke.program import Program
 
 from tscm_migrate import __version__
@@ -23,10 +25,6 @@ from tscm_migrate.cli.failures import TRACEBACK, say
 from tscm_migrate.errors import UsageError
 from tscm_migrate.tasks.tree import namespace
 from tscm_migrate.util.text import suggestion
-
-if TYPE_CHECKING:
-    from invoke.collection import Collection
-    from invoke.parser.context import ParserContext
 
 
 def program() -> TscmProgram:

@@ -1,23 +1,16 @@
 """`init`: write an inventory with two appliances, pin their keys, and try to log in."""
 
-from __future__ import annotations
-
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tscm_migrate.errors import Cancelled, Exit, MigrateError, UsageError
-from tscm_migrate.inventory.inventory import parse
+from tscm_migrate.inventory.inventory import Inventory, Spec, parse
 from tscm_migrate.secrets import Secrets
 from tscm_migrate.ui.console import say
 from tscm_migrate.util import private, redact
 from tscm_migrate.util.operator_command import quoted
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from tscm_migrate.inventory.inventory import Inventory, Spec
 
 _TEXT = """# The inventory: the appliances, and how to reach them. Written by `tscm-migrate init`.
 # The documentation explains every key: reference/inventory.

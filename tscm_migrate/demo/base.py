@@ -1,7 +1,5 @@
 """What all labs share: profiles of appliances, names, the command of the tool and its environment, free ports."""
 
-from __future__ import annotations
-
 import os
 import socket
 import sys

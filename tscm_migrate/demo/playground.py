@@ -3,8 +3,6 @@
 In the shell the inventory is set, and both appliances are up until it ends.
 """
 
-from __future__ import annotations
-
 import os
 import shlex
 import signal

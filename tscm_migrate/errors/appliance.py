@@ -1,7 +1,5 @@
 """Errors of an appliance: its archives, its tsadmin, its network."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from tscm_migrate.errors.base import Exit, MigrateError, Retry, as_clause

@@ -1,7 +1,5 @@
 """Errors of a run: refused before it starts, its hooks and journal, its lock, its end."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from shlex import quote
 

@@ -1,7 +1,5 @@
 """Errors of an off-site store and of the copies in it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from tscm_migrate.errors.base import Exit, MigrateError, Retry

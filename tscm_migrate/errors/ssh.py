@@ -1,7 +1,5 @@
 """Errors between this workstation and a host."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from tscm_migrate.errors.base import Exit, MigrateError, Retry, as_clause

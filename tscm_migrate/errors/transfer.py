@@ -1,7 +1,5 @@
 """Errors of copying an archive between hosts."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from tscm_migrate.errors.base import MigrateError

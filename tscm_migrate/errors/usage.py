@@ -1,7 +1,5 @@
 """Errors of the command line, of the files it names, and of this workstation."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from tscm_migrate.errors.base import Exit, MigrateError, Retry

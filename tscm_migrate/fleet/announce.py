@@ -3,23 +3,17 @@
 Addresses contain tokens: they may be given as "env:VAR", and are blanked in all output.
 """
 
-from __future__ import annotations
-
 import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from tscm_migrate import notify
 from tscm_migrate.errors import UsageError
 from tscm_migrate.events import Emit, Message
+from tscm_migrate.fleet.pull import PullOutcome
+from tscm_migrate.offsite.settings import Settings
 from tscm_migrate.ui import offsite_views
 from tscm_migrate.util import redact
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from tscm_migrate.fleet.pull import PullOutcome
-    from tscm_migrate.offsite.settings import Settings
 
 
 def resolved(address: str, env: Mapping[str, str] = os.environ) -> str:

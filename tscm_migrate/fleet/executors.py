@@ -4,26 +4,22 @@ A dask scheduler runs whatever a client sends, so only `tls://` with the operato
 worker dies, dask runs its job again on another one; a pull may be repeated, so that is safe.
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import ipaddress
 import multiprocessing
 import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path  # noqa: TC003 - pydantic wants it
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from tscm_migrate.errors import ClusterLost, UsageError
 from tscm_migrate.util import private
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
 
 T = TypeVar("T")
 

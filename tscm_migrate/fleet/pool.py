@@ -4,27 +4,22 @@ At most `jobs` operations run at once. Hosts are probed first, without using one
 not answer cost one timeout together and delay no other host. A failure is an outcome; it never ends the other work.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from tscm_migrate.errors import ClusterLost, Unreachable
 from tscm_migrate.fleet.executors import ClusterExecutor
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from tscm_migrate.model import Host
+from tscm_migrate.model import Host
 
 T = TypeVar("T")
 R = TypeVar("R")

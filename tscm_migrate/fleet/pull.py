@@ -1,30 +1,25 @@
 """Run `offsite pull` for many hosts: jobs, an executor, outcomes and the exit code."""
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tscm_migrate.errors import Exit, MigrateError, UsageError, error_fields
 from tscm_migrate.fleet.executors import Cluster, cluster, processes
 from tscm_migrate.fleet.pool import Outcome, Probe, run
+from tscm_migrate.model import Host
+from tscm_migrate.offsite.context import OffsiteContext
 from tscm_migrate.offsite.freshness import judge
 from tscm_migrate.offsite.jobs import PullJob, Tools, do_pull
 from tscm_migrate.offsite.pull import Pulled, stopping
 from tscm_migrate.util.text import count_option, duration_option
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from concurrent.futures import Executor
-
-    from tscm_migrate.model import Host
-    from tscm_migrate.offsite.context import OffsiteContext
 
 _ARENA_MAX = -8  # mallopt's M_ARENA_MAX, see malloc.h of glibc
 _ARENAS = 2

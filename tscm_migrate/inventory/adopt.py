@@ -1,22 +1,17 @@
 """Change an inventory's file after a migration: the new appliance's entry gets its new address."""
 
-from __future__ import annotations
-
 import json
 import re
 import tomllib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from tscm_migrate.errors import InventoryError
+from tscm_migrate.inventory.inventory import Inventory
 from tscm_migrate.inventory.read import lines_of
+from tscm_migrate.model import Host
 from tscm_migrate.util import private
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from tscm_migrate.inventory.inventory import Inventory
-    from tscm_migrate.model import Host
 
 Values = dict[str, "str | int"]
 _VALUE = re.compile(r"""^(\s*[A-Za-z0-9_.-]+\s*=\s*)(?:"[^"\\]*"|'[^']*'|[0-9]+)(\s*(?:#.*)?)$""")

@@ -1,12 +1,11 @@
 """The hosts of an inventory, and how a host's name or address on the command line is resolved."""
 
-from __future__ import annotations
-
 import ipaddress
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tscm_migrate.errors import InventoryError
 from tscm_migrate.model import Hooks, Host, Policy
@@ -14,9 +13,6 @@ from tscm_migrate.util import redact
 from tscm_migrate.util.operator_command import quoted
 from tscm_migrate.util.private import is_file
 from tscm_migrate.util.text import listed, suggestion
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 _BUILT_IN = "built-in default"
 _HOSTNAME = re.compile(r"(?=.{1,253}\Z)(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?\Z")

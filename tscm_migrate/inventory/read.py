@@ -4,14 +4,13 @@ Search order: the argument (`--inventory`), `TSCM_INVENTORY`, `./inventory/hosts
 config folder. Without a file `user@address` works, with `known_hosts` in the config folder.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import tomllib
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -23,9 +22,6 @@ from tscm_migrate.model import Commands, Hooks, Host, Paths, Policy
 from tscm_migrate.util.operator_command import quoted
 from tscm_migrate.util.private import config_folder, expanded, is_file
 from tscm_migrate.util.text import suggestion
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 M = TypeVar("M", bound=BaseModel)
 ENV = "TSCM_INVENTORY"

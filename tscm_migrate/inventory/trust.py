@@ -1,20 +1,15 @@
 """Check that only the user and root can change the files that this tool trusts."""
 
-from __future__ import annotations
-
 import getpass
 import os
 import shlex
 import stat
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import UnsafeFile
 from tscm_migrate.util.operator_command import quoted
 from tscm_migrate.util.private import expanded, is_file
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
 
 _OTHERS = stat.S_IWGRP | stat.S_IWOTH
 

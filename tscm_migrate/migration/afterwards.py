@@ -1,27 +1,21 @@
 """What can be done with a migration that is over: update devices again, compare again, tell where it ended."""
 
-from __future__ import annotations
-
 import contextlib
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tscm_migrate import __version__
 from tscm_migrate.errors import Cancelled, Exit, MigrateError, UsageError
 from tscm_migrate.events import COMPLETED, Message
 from tscm_migrate.migration import journal, locks, plan, rediscover, resume
+from tscm_migrate.migration.context import Session
 from tscm_migrate.migration.engine import Engine
 from tscm_migrate.migration.finish import run_to_end
 from tscm_migrate.migration.steps import after
 from tscm_migrate.util.text import suggestion
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from tscm_migrate.migration.context import Session
 
 
 @dataclass(frozen=True)

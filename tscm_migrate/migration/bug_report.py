@@ -4,22 +4,17 @@ Only numbers, yes or no, times, words that this package itself defines (ids of s
 options) and version numbers are taken. A text of an appliance, a host, an address, a path or a device is none of these.
 """
 
-from __future__ import annotations
-
 import platform
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from tscm_migrate import __version__, errors
 from tscm_migrate.migration import checks, journal, plan
 from tscm_migrate.options import METHODS, OFFLINE, PAUSES, ROUTES, MigrateOptions, check_names
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
-
 
 VERSION = 1
 _LIBRARIES = ("asyncssh", "invoke", "jinja2", "obstore", "paramiko", "pydantic", "rich")

@@ -1,11 +1,10 @@
 """Preflight checks: reasons not to start, from the facts of both appliances and the options. Pure."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from tscm_migrate.appliance.facts import SESSIONS, Facts
 from tscm_migrate.appliance.parsers import version_key
@@ -13,14 +12,10 @@ from tscm_migrate.archive.select import newest
 from tscm_migrate.errors import UsageError
 from tscm_migrate.events import Checked
 from tscm_migrate.inventory.inventory import is_ip
+from tscm_migrate.model import Host
+from tscm_migrate.options import MigrateOptions
 from tscm_migrate.transfer import routing
 from tscm_migrate.util.text import suggestion
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
-
-    from tscm_migrate.model import Host
-    from tscm_migrate.options import MigrateOptions
 
 OLDEST_CORE = "1.47"
 CLOCK_LIMIT = 300.0  # seconds

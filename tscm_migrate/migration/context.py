@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
+from tscm_migrate.appliance.appliance import Appliance, TimedDial
+from tscm_migrate.appliance.facts import Facts
 from tscm_migrate.events import Emit, silent
+from tscm_migrate.inventory.inventory import Inventory
 from tscm_migrate.migration.interrupt import Interrupts
+from tscm_migrate.migration.journal import Journal
 from tscm_migrate.model import Hooks, Host, Policy, Secret
+from tscm_migrate.offsite.restore_source import RestoreSource
+from tscm_migrate.options import MigrateOptions
+from tscm_migrate.secrets import Secrets
 from tscm_migrate.ssh.connect import connect
 from tscm_migrate.ssh.shell import DEFAULT_TIMEOUTS, Shell
+from tscm_migrate.tsadmin.dialect import Kind
+from tscm_migrate.tsadmin.intent import Understood
 from tscm_migrate.tsadmin.session import Limits, OperatorPort
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
-
-    from tscm_migrate.appliance.appliance import Appliance, TimedDial
-    from tscm_migrate.appliance.facts import Facts
-    from tscm_migrate.inventory.inventory import Inventory
-    from tscm_migrate.migration.journal import Journal
-    from tscm_migrate.offsite.restore_source import RestoreSource
-    from tscm_migrate.options import MigrateOptions
-    from tscm_migrate.secrets import Secrets
-    from tscm_migrate.tsadmin.dialect import Kind
-    from tscm_migrate.tsadmin.intent import Understood
 
 
 def place_key(name: str, address: str) -> str:

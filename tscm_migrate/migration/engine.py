@@ -1,20 +1,15 @@
 """Run steps one after another, write the journal before each change, and undo steps in reverse order."""
 
-from __future__ import annotations
-
 import contextlib
 import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from tscm_migrate.errors import DialogueSilent, MigrateError, RehearsalUnknownPrompt, StateUnwritable, UnknownPrompt
 from tscm_migrate.events import ActionFinished, ActionStarted, Message, StepFinished, StepStarted
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from tscm_migrate.migration.context import Action, Actions, Migration
-    from tscm_migrate.migration.journal import RunRecord
+from tscm_migrate.migration.context import Action, Actions, Migration
+from tscm_migrate.migration.journal import RunRecord
 
 _DONE_ALREADY = "it is done already"
 _LAST_LINES = 20  # lines of a dialogue with tsadmin that are shown when it could not be continued

@@ -9,26 +9,23 @@ import json
 import math
 import re
 import time
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
+from tscm_migrate.appliance.appliance import Appliance
+from tscm_migrate.appliance.facts import Facts
 from tscm_migrate.errors import MigrateError
 from tscm_migrate.events import Estimated
 from tscm_migrate.migration import checks, journal
+from tscm_migrate.migration.context import Migration
+from tscm_migrate.model import Host
+from tscm_migrate.options import MigrateOptions
 from tscm_migrate.util import private
 from tscm_migrate.util.text import listed
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
-    from pathlib import Path
-
-    from tscm_migrate.appliance.appliance import Appliance
-    from tscm_migrate.appliance.facts import Facts
-    from tscm_migrate.migration.context import Migration
-    from tscm_migrate.model import Host
-    from tscm_migrate.options import MigrateOptions
 
 _KEPT_FOR = timedelta(days=7)  # a kept rehearsal that is older is run again
 _PROBE = 4 << 20  # bytes moved to measure a rate, and seconds after which less is enough

@@ -5,24 +5,20 @@ written), SHA256SUMS of all of them, and a gpg signature of SHA256SUMS if the op
 checked is foreign input: it is read as a stream, nothing is unpacked, and only the known names are accepted.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json
 import re
 import tarfile
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tscm_migrate import __version__
 from tscm_migrate.errors import BundleDamaged, BundleUnwritable, UsageError
 from tscm_migrate.migration import journal, report
 from tscm_migrate.util import private, redact, signatures
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
 
 SUMS, SIGNATURE, JOURNAL = "SHA256SUMS", "SHA256SUMS.asc", "journal.jsonl"
 _HASHED = (report.HTML, report.JSON, JOURNAL, report.COMMANDS)

@@ -1,18 +1,14 @@
 """What a run has left: its figures, what is paused, offline or unencrypted, and what the operator does next."""
 
-from __future__ import annotations
-
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.errors import MigrateError
 from tscm_migrate.migration import estimate, leftovers
+from tscm_migrate.migration.context import Migration
+from tscm_migrate.migration.journal import RunRecord
 from tscm_migrate.util.text import duration_text
-
-if TYPE_CHECKING:
-    from tscm_migrate.migration.context import Migration
-    from tscm_migrate.migration.journal import RunRecord
 
 
 def remaining_state(record: RunRecord, m: Migration | None = None) -> list[str]:

@@ -1,22 +1,17 @@
 """End a run: undo or name what is left, remove locks and secrets, and report the final state."""
 
-from __future__ import annotations
-
 import contextlib
 import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import Literal, NoReturn
 
 from tscm_migrate import errors
 from tscm_migrate.events import COMPLETED, UNCHANGED, Emit, Message, RunFinished
 from tscm_migrate.migration import context, final_state, leftovers, locks, saved_settings
+from tscm_migrate.migration.engine import Engine
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from tscm_migrate.migration.engine import Engine
-
-    Ending = Literal["done", "attention", "failed", "cancelled", "interrupted", "rolled-back"]
+Ending = Literal["done", "attention", "failed", "cancelled", "interrupted", "rolled-back"]
 
 
 def run_to_end(engine: Engine, began: float, first: Callable[[], object] = lambda: None) -> errors.Exit:

@@ -1,29 +1,24 @@
 """Gather the facts of both appliances at the same time; nothing is changed."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from tscm_migrate import errors
 from tscm_migrate.appliance import facts, network
+from tscm_migrate.appliance.appliance import Appliance
 from tscm_migrate.appliance.facts import Facts
 from tscm_migrate.appliance.parsers import Interface
+from tscm_migrate.archive.inspect import ArchiveFacts
 from tscm_migrate.events import Emit, Message
+from tscm_migrate.inventory.inventory import Inventory
 from tscm_migrate.migration import checks
+from tscm_migrate.migration.participants import Participants
+from tscm_migrate.model import Host
+from tscm_migrate.offsite.restore_source import RestoreSource
+from tscm_migrate.options import MigrateOptions
 from tscm_migrate.ssh import known_hosts
 from tscm_migrate.tsadmin import devices
 from tscm_migrate.tsadmin.reader import dialects
-
-if TYPE_CHECKING:
-    from tscm_migrate.appliance.appliance import Appliance
-    from tscm_migrate.archive.inspect import ArchiveFacts
-    from tscm_migrate.inventory.inventory import Inventory
-    from tscm_migrate.migration.participants import Participants
-    from tscm_migrate.model import Host
-    from tscm_migrate.offsite.restore_source import RestoreSource
-    from tscm_migrate.options import MigrateOptions
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,18 @@
 """Describe past runs, from their journals."""
 
-from __future__ import annotations
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
-
+from tscm_migrate.errors import MigrateError
 from tscm_migrate.events import COMPLETED, state_text
 from tscm_migrate.migration import final_state, journal, locks
 from tscm_migrate.migration.checks import Finding
 from tscm_migrate.migration.run_list import listing, state_of
+from tscm_migrate.model import Host
 from tscm_migrate.util import redact
 from tscm_migrate.util.private import state_folder
 from tscm_migrate.util.text import duration_text
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from tscm_migrate.errors import MigrateError
-    from tscm_migrate.model import Host
 
 
 def as_dict(run: str, root: Path | None = None) -> dict[str, Any]:

@@ -1,24 +1,19 @@
 """Update the pinned host keys after the cutover; for the user's own known_hosts only advice is printed."""
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.errors import HostKeyError, InventoryError, SshError
 from tscm_migrate.events import Waiting
+from tscm_migrate.migration.context import Migration
+from tscm_migrate.model import Host
 from tscm_migrate.ssh import known_hosts
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tscm_migrate.migration.context import Migration
-    from tscm_migrate.model import Host
-    from tscm_migrate.ssh.shell import Shell
+from tscm_migrate.ssh.shell import Shell
 
 _SSHD_RESTARTS_WITHIN = 60.0  # seconds
 _REREADS_WITHIN = 20.0  # seconds until an sshd shows its new host keys

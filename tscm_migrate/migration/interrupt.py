@@ -1,16 +1,12 @@
 """Handle Ctrl-C, SIGTERM and SIGHUP: the first stops the run between two changes, the second at once."""
 
-from __future__ import annotations
-
 import contextlib
 import signal
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from tscm_migrate.events import Emit, Event, Message, Progress, Waiting
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # the last two exist on one kind of system each
 

@@ -12,19 +12,17 @@ import hashlib
 import json
 import os
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tscm_migrate.errors import JournalDamaged, JournalNewer, StateUnreadable, StateUnwritable, UsageError
 from tscm_migrate.events import REHEARSALS
 from tscm_migrate.util import redact
 from tscm_migrate.util.private import private_folder, state_folder, sync
 from tscm_migrate.util.text import suggestion
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 FORMAT = 1
 _FILE = "journal.jsonl"

@@ -1,19 +1,14 @@
 """Find and remove what a killed run has left on an appliance: passphrase files, partial files, a running tsadmin."""
 
-from __future__ import annotations
-
 import re
 import time
-from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import archives, processes
 from tscm_migrate.appliance.appliance import Appliance, quote
+from tscm_migrate.appliance.facts import Facts
 from tscm_migrate.errors import ApplianceError, MigrateError
 from tscm_migrate.events import Message, Waiting
 from tscm_migrate.tsadmin import backup
-
-if TYPE_CHECKING:
-    from tscm_migrate.appliance.facts import Facts
 
 STILL = 600.0  # seconds that a backup or restore may still run after its connection was lost
 

@@ -5,16 +5,15 @@ workstation is dead. Whether a run of another workstation is dead cannot be prov
 lock.
 """
 
-from __future__ import annotations
-
 import contextlib
 import getpass
 import os
 import re
 import secrets
 import socket
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tscm_migrate.appliance import cron_hold, lockfile
 from tscm_migrate.appliance.appliance import Appliance, quote
@@ -23,15 +22,10 @@ from tscm_migrate.events import COMPLETED, Emit, Message
 from tscm_migrate.migration import journal
 from tscm_migrate.migration.context import Dialler, Migration
 from tscm_migrate.migration.run_list import is_running, run_file
+from tscm_migrate.model import Host
+from tscm_migrate.secrets import Secrets
+from tscm_migrate.ssh.shell import Shell
 from tscm_migrate.util import private
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
-
-    from tscm_migrate.model import Host
-    from tscm_migrate.secrets import Secrets
-    from tscm_migrate.ssh.shell import Shell
 
 
 def workstation_id(root: Path | None = None) -> str:

@@ -1,19 +1,13 @@
 """Compare the new appliance with the old, from their facts. Pure."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import device_discovery
+from tscm_migrate.appliance.facts import Facts
 from tscm_migrate.migration import checks
+from tscm_migrate.options import MigrateOptions
 from tscm_migrate.util.text import listed
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from tscm_migrate.appliance.facts import Facts
-    from tscm_migrate.options import MigrateOptions
 
 
 @dataclass(frozen=True)

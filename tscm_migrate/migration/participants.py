@@ -1,32 +1,27 @@
 """Find the participants of a run: both appliances, or the new appliance and a backup of the old."""
 
-from __future__ import annotations
-
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tscm_migrate.appliance.appliance import Appliance, Dial
+from tscm_migrate.appliance.facts import Facts
 from tscm_migrate.archive.select import newest
 from tscm_migrate.errors import EncryptionFailed, InventoryError, Unreachable, UsageError
+from tscm_migrate.inventory.inventory import Inventory
+from tscm_migrate.migration.context import Session
+from tscm_migrate.model import Host, Secret
 from tscm_migrate.offsite import catalog, restore_source
 from tscm_migrate.offsite.jobs import Tools, dialler
+from tscm_migrate.offsite.restore_source import RestoreSource
 from tscm_migrate.offsite.settings import settings
+from tscm_migrate.offsite.stores.base import Store
 from tscm_migrate.offsite.stores.factory import open_store
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from tscm_migrate.appliance.facts import Facts
-    from tscm_migrate.inventory.inventory import Inventory
-    from tscm_migrate.migration.context import Session
-    from tscm_migrate.model import Host, Secret
-    from tscm_migrate.offsite.restore_source import RestoreSource
-    from tscm_migrate.offsite.stores.base import Store
-    from tscm_migrate.options import MigrateOptions
-    from tscm_migrate.secrets import Secrets
-    from tscm_migrate.ssh.shell import Shell
+from tscm_migrate.options import MigrateOptions
+from tscm_migrate.secrets import Secrets
+from tscm_migrate.ssh.shell import Shell
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,12 @@
 """What each preflight check saw where it found no problem: a name and a value, for the plan, the report and JSON."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
 
 from tscm_migrate.appliance.facts import SESSIONS, Facts
 from tscm_migrate.archive.select import newest
 from tscm_migrate.errors import UsageError
 from tscm_migrate.migration import checks
 from tscm_migrate.transfer import routing
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
 
 
 def run(situation: checks.PreflightInput, chosen: Sequence[checks.Check]) -> list[checks.Finding]:

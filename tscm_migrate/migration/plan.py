@@ -1,16 +1,10 @@
 """The steps of a migration in their order, and the summary that the operator confirms. Pure."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from tscm_migrate.migration import estimate
+from tscm_migrate.migration.context import Migration
+from tscm_migrate.migration.engine import Step
 from tscm_migrate.migration.steps import after, cutover, last_checks, offline, rehearse, second_pass, staging
 from tscm_migrate.util.text import duration_text, listed, range_text
-
-if TYPE_CHECKING:
-    from tscm_migrate.migration.context import Migration
-    from tscm_migrate.migration.engine import Step
 
 
 def steps(*, dead: bool = False) -> tuple[Step, ...]:

@@ -1,21 +1,17 @@
 """Observe a run: keep its commands beside the journal, and write the report at its end."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from tscm_migrate.events import CommandRun, Emit, Event, Message, Prompted, RunFinished, RunStarted
 from tscm_migrate.migration import report
 from tscm_migrate.util import private, redact
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 MOST = 5000  # lines of commands a session: a run has some hundreds; an endless loop must not fill the disk
 _LONGEST = 600  # characters of one text

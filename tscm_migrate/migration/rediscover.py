@@ -4,24 +4,19 @@ The old address may belong to either appliance, and after the restore both have 
 distinguished by what only one of them has: its own host key, this run's lock, its machine-id or its boot id.
 """
 
-from __future__ import annotations
-
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from tscm_migrate import errors
 from tscm_migrate.appliance.appliance import PRESENT, quote
 from tscm_migrate.appliance.facts import Facts, boot_script
 from tscm_migrate.appliance.lockfile import ApplianceLock
 from tscm_migrate.events import Message, Waiting
+from tscm_migrate.migration.context import Migration
+from tscm_migrate.model import Host
+from tscm_migrate.ssh.shell import Shell
 from tscm_migrate.util.text import duration_text
-
-if TYPE_CHECKING:
-    from tscm_migrate.migration.context import Migration
-    from tscm_migrate.model import Host
-    from tscm_migrate.ssh.shell import Shell
 
 _SOON = 45.0  # seconds for an appliance that should answer, and may be restarting services
 _PAUSE = 1.0

@@ -1,20 +1,15 @@
 """Undo a rehearsal: restore the new appliance, and prove that it is as it was before."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tscm_migrate.appliance import cron_hold, network
 from tscm_migrate.appliance.appliance import Appliance, quote
 from tscm_migrate.errors import ApplianceError, NotReachableAgain
 from tscm_migrate.migration import host_keys, leftovers, saved_settings, undo_cutover
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from tscm_migrate.migration.context import Migration
+from tscm_migrate.migration.context import Migration
 
 _ENDS_WITHIN = 30.0  # seconds until a restore whose terminal was closed is killed
 _MOST_NAMES = 5000

@@ -3,24 +3,19 @@
 The shape is documented in docs/reference/report.md; `v` changes when a field goes or changes its meaning.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import platform
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from tscm_migrate import __version__
 from tscm_migrate.errors import MigrateError, StateUnwritable, UsageError
+from tscm_migrate.events import RunFinished
 from tscm_migrate.migration import estimate, final_state, journal, plan
 from tscm_migrate.util import private, redact
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from pathlib import Path
-
-    from tscm_migrate.events import RunFinished
 
 VERSION = 1
 COMMANDS = "commands.jsonl"

@@ -1,12 +1,11 @@
 """Resume a run: rebuild it from its journal, and check on the appliances what is true."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from pydantic import TypeAdapter
 
@@ -19,14 +18,9 @@ from tscm_migrate.migration.context import Dialler, Migration, Session
 from tscm_migrate.migration.engine import Engine, applied
 from tscm_migrate.migration.finish import run_to_end
 from tscm_migrate.migration.interrupt import Interrupts
+from tscm_migrate.model import Secret
 from tscm_migrate.options import MigrateOptions
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tscm_migrate.model import Secret
-    from tscm_migrate.secrets import Secrets
+from tscm_migrate.secrets import Secrets
 
 
 def select_run(asked: str | None, *, verb: str) -> str:

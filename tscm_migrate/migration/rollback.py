@@ -1,22 +1,17 @@
 """Roll back a run at any point: undo its steps, the last one first; or discard what a rollback needs."""
 
-from __future__ import annotations
-
 import time
-from typing import TYPE_CHECKING
 
 from tscm_migrate import __version__
 from tscm_migrate.appliance import facts
 from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.errors import Cancelled, Exit, Interrupted, MigrateError, RollbackIncomplete, UsageError
 from tscm_migrate.events import COMPLETED, Message, RunFinished
+from tscm_migrate.inventory.inventory import Inventory
 from tscm_migrate.migration import final_state, finish, journal, leftovers, plan, rediscover, resume, saved_settings
+from tscm_migrate.migration.context import Migration, Session
 from tscm_migrate.migration.engine import Engine, applied
 from tscm_migrate.util.text import number
-
-if TYPE_CHECKING:
-    from tscm_migrate.inventory.inventory import Inventory
-    from tscm_migrate.migration.context import Migration, Session
 
 _VOLATILE = ("/tmp", "/proc", "/dev", "/run")  # noqa: S108 - only compared
 

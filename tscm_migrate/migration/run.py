@@ -4,14 +4,15 @@ Start reading here. The steps are in `steps/`, their order is in `plan.py`; `eng
 a run.
 """
 
-from __future__ import annotations
-
 import contextlib
 import platform
 import socket
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from pathlib import Path
+from typing import Any
 
 from tscm_migrate import __version__
 from tscm_migrate.errors import Cancelled, Exit, MigrateError, Refused, UsageError
@@ -33,14 +34,8 @@ from tscm_migrate.migration.context import Dialler, Migration, Session
 from tscm_migrate.migration.engine import Engine
 from tscm_migrate.migration.interrupt import Interrupts
 from tscm_migrate.migration.journal import Journal, new_run_id
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-    from pathlib import Path
-
-    from tscm_migrate.model import Host
-    from tscm_migrate.options import MigrateOptions
+from tscm_migrate.model import Host
+from tscm_migrate.options import MigrateOptions
 
 
 def migrate(options: MigrateOptions, session: Session, *, only_rehearsal: str = "") -> Exit:

@@ -1,19 +1,14 @@
 """List the runs of this workstation and their states; without the packages that a run needs, so that it is fast."""
 
-from __future__ import annotations
-
 import contextlib
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tscm_migrate.errors import MigrateError, StateUnwritable
 from tscm_migrate.events import state_text
 from tscm_migrate.migration import journal
 from tscm_migrate.util import private
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @dataclass(frozen=True)

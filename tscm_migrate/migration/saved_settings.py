@@ -1,7 +1,5 @@
 """Save the new appliance's own settings, host keys and devices on itself before a restore, and put them back."""
 
-from __future__ import annotations
-
 from pathlib import PurePosixPath
 
 from tscm_migrate.appliance.appliance import Appliance, quote

@@ -4,22 +4,17 @@ Nothing on the appliance is paused, so a backup that is killed leaves nothing to
 backup is seen afterwards, and the backup is then made once more.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import archives, cron_hold, facts
+from tscm_migrate.appliance.appliance import Appliance
 from tscm_migrate.archive.devices import recognise
 from tscm_migrate.errors import BackupFailed
 from tscm_migrate.events import Message
 from tscm_migrate.migration import checks, locks
+from tscm_migrate.model import Archive, Policy, Secret
 from tscm_migrate.tsadmin import backup, devices
 from tscm_migrate.tsadmin.session import Limits, OperatorPort
-
-if TYPE_CHECKING:
-    from tscm_migrate.appliance.appliance import Appliance
-    from tscm_migrate.model import Archive, Policy, Secret
 
 _ATTEMPTS = 3
 

@@ -5,23 +5,19 @@ may show the same host keys. A host is identified by its MAC addresses or, if th
 one of the two has (see `rediscover.who_is`).
 """
 
-from __future__ import annotations
-
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from tscm_migrate.appliance import isolation, network
+from tscm_migrate.appliance.appliance import Appliance
 from tscm_migrate.errors import AddressConflict, HostKeyError, MigrateError, NotReachableAgain, SshError
 from tscm_migrate.events import Message
 from tscm_migrate.migration import host_keys, rediscover, saved_settings
 from tscm_migrate.migration.context import Migration, place_key
+from tscm_migrate.model import Host
+from tscm_migrate.ssh.shell import Shell
 from tscm_migrate.util import operator_command
-
-if TYPE_CHECKING:
-    from tscm_migrate.appliance.appliance import Appliance
-    from tscm_migrate.model import Host
-    from tscm_migrate.ssh.shell import Shell
 
 _BOOTS_WITHIN = 90.0  # seconds from the `online` hook to the restart of the timer
 _GONE_WITHIN = 30.0  # seconds in which the last answer from the old address has to cease

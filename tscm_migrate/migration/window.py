@@ -1,23 +1,17 @@
 """Change windows: when a cutover may begin, and by when its downtime has to be over. Pure, but for `wait`."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import time as clock
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from pathlib import Path
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tscm_migrate.errors import UsageError, WindowClosed
 from tscm_migrate.events import Emit, Waiting
 from tscm_migrate.util.text import duration_text
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 
 _LONGEST = timedelta(days=7)
 

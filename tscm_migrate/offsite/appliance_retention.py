@@ -1,25 +1,20 @@
 """Apply retention on the appliance: delete an archive there only if a verified off-site copy exists."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.archive import names
 from tscm_migrate.errors import ApplianceError, OffsiteError
+from tscm_migrate.model import Archive
 from tscm_migrate.offsite import prune, pull
+from tscm_migrate.offsite.catalog import Catalog, Copy
 from tscm_migrate.offsite.retention import Aged, RetentionPolicy, Verdict, in_order, retain
+from tscm_migrate.offsite.stores.base import Store
 from tscm_migrate.offsite.verify import check
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import datetime
-
-    from tscm_migrate.model import Archive
-    from tscm_migrate.offsite.catalog import Catalog, Copy
-    from tscm_migrate.offsite.stores.base import Store
-    from tscm_migrate.ssh.shell import Shell
+from tscm_migrate.ssh.shell import Shell
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,14 @@ import gc
 import hashlib
 import json
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from tscm_migrate.archive.select import LATEST, select
 from tscm_migrate.errors import CopyDamaged, CopyMissing, ObjectMissing, StoreDenied, StoreError, StoreUnavailable
@@ -24,11 +26,6 @@ from tscm_migrate.offsite import keys
 from tscm_migrate.offsite.manifest import Manifest, Record, parse_manifest, parse_record
 from tscm_migrate.offsite.stores.base import SMALL, Stat, Store, read_small
 from tscm_migrate.util import private
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-    from concurrent.futures import Future
-    from pathlib import Path
 
 _FETCHERS = 8
 _BATCH = 64  # objects that a thread reads before it is given others

@@ -1,32 +1,25 @@
 """The context of an off-site command: inventory, settings, store and connections."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import UsageError
 from tscm_migrate.events import Emit, Message, silent
+from tscm_migrate.inventory.inventory import Inventory
 from tscm_migrate.inventory.read import load
+from tscm_migrate.model import Host
 from tscm_migrate.offsite import catalog as catalogs
+from tscm_migrate.offsite.catalog import Catalog
 from tscm_migrate.offsite.jobs import PullJob, Tools, dialler
 from tscm_migrate.offsite.pull import PullOptions
 from tscm_migrate.offsite.settings import Settings, settings
+from tscm_migrate.offsite.stores.base import Store
 from tscm_migrate.offsite.stores.factory import open_store
 from tscm_migrate.secrets import Secrets
 from tscm_migrate.util.private import state_folder
 from tscm_migrate.util.redact import outside
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from tscm_migrate.inventory.inventory import Inventory
-    from tscm_migrate.model import Host
-    from tscm_migrate.offsite.catalog import Catalog
-    from tscm_migrate.offsite.stores.base import Store
-
 
 _NAMED = 20  # objects that are named
 _WINDOWS = 32 << 20  # bytes in memory for all streams of a process

@@ -5,25 +5,19 @@ it may lead outside, and it must contain files and devices. The layout of an arc
 known one, it is not known whether there are devices. That is neither a success nor a failure, so no record is stored.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 from tscm_migrate.archive import contents
 from tscm_migrate.archive.devices import ArchivedDevices, ConfigTexts, recognise
 from tscm_migrate.errors import CopyDamaged, EncryptionFailed, OffsiteError
 from tscm_migrate.model import Host, Secret
+from tscm_migrate.offsite.catalog import Copy
 from tscm_migrate.offsite.fetch import opened
 from tscm_migrate.offsite.manifest import Record
+from tscm_migrate.offsite.stores.base import Store
 from tscm_migrate.offsite.verify import write_record
 from tscm_migrate.util.text import listed
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from tscm_migrate.offsite.catalog import Copy
-    from tscm_migrate.offsite.stores.base import Store
 
 
 @dataclass(frozen=True)

@@ -1,25 +1,19 @@
 """Fetch a copy: the archive as the appliance made it, verified, and named only when it is complete."""
 
-from __future__ import annotations
-
 import os
 import secrets
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tscm_migrate.archive import gpg, names
 from tscm_migrate.errors import CopyDamaged, ObjectExists, StoreError, UsageError
+from tscm_migrate.model import Secret
+from tscm_migrate.offsite.catalog import Copy
+from tscm_migrate.offsite.manifest import Manifest
+from tscm_migrate.offsite.stores.base import Store
 from tscm_migrate.offsite.upload import Hashed, no_more
 from tscm_migrate.util import private
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tscm_migrate.model import Secret
-    from tscm_migrate.offsite.catalog import Copy
-    from tscm_migrate.offsite.manifest import Manifest
-    from tscm_migrate.offsite.stores.base import Store
 
 
 @contextmanager

@@ -1,18 +1,13 @@
 """Compare each host's newest verified copy with its RPO. Pure."""
 
-from __future__ import annotations
-
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from statistics import median
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from tscm_migrate.offsite.catalog import Catalog, Copy
 from tscm_migrate.util.text import duration_text
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from tscm_migrate.offsite.catalog import Catalog, Copy
 
 _AHEAD = timedelta(hours=1)  # a copy dated later than that does not count
 _BEFORE = 7  # earlier copies that a size is compared with

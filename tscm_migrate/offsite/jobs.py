@@ -5,27 +5,23 @@ The worker opens the connections and resolves the secrets itself.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tscm_migrate.errors import MigrateError
 from tscm_migrate.events import Emit, silent
 from tscm_migrate.inventory.read import load
+from tscm_migrate.model import Host
 from tscm_migrate.offsite.pull import Pulled, PullOptions, pull
+from tscm_migrate.offsite.stores.base import Store
 from tscm_migrate.offsite.stores.factory import open_store
 from tscm_migrate.secrets import Secrets
 from tscm_migrate.ssh.connect import Credentials, connect
+from tscm_migrate.ssh.shell import Shell
 from tscm_migrate.util import redact
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from tscm_migrate.model import Host
-    from tscm_migrate.offsite.stores.base import Store
-    from tscm_migrate.ssh.shell import Shell
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,10 @@ A manifest's key follows from the content: of two runs that pull the same archiv
 finds it. If a server ignores the condition of a write, an equal manifest replaces an equal one.
 """
 
-from __future__ import annotations
-
 import re
 import secrets
+from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 HOSTS = "hosts"
 

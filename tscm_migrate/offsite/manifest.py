@@ -4,8 +4,6 @@ They are written once and never changed. What comes from a store is hostile inpu
 and it cannot name a key outside the folders of its host.
 """
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar

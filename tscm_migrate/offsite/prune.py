@@ -1,25 +1,20 @@
 """Delete the copies that retention does not keep, once that is safe; and what interrupted runs left behind."""
 
-from __future__ import annotations
-
 import secrets
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tscm_migrate.errors import OffsiteError, PruneRefused
 from tscm_migrate.offsite import keys
 from tscm_migrate.offsite.catalog import AHEAD, Catalog, Copy
 from tscm_migrate.offsite.retention import Aged, RetentionPolicy, Verdict, in_order, retain
+from tscm_migrate.offsite.stores.base import Stat, Store, Unfinished
 from tscm_migrate.offsite.verify import check
 from tscm_migrate.util.redact import outside
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from tscm_migrate.offsite.stores.base import Stat, Store, Unfinished
 
 _NAMED = 20  # copies or objects that are named each
 _FAR = timedelta(days=60)  # a clock that goes back by more is as likely as one that was ahead once

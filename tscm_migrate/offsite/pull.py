@@ -1,13 +1,14 @@
 """Copy archives from an appliance into a store: read-only on the appliance, nothing on the workstation's disk."""
 
-from __future__ import annotations
-
 import re
 import secrets
 import threading
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Self
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, Self
 
 from tscm_migrate import errors
 from tscm_migrate.appliance import archives, facts
@@ -17,22 +18,15 @@ from tscm_migrate.appliance.backup_schedule import MARKERS
 from tscm_migrate.archive import hashing, names, select
 from tscm_migrate.archive.compression import LARGEST
 from tscm_migrate.events import Emit, Message, silent
+from tscm_migrate.model import Archive
 from tscm_migrate.offsite import catalog
+from tscm_migrate.offsite.catalog import Catalog, Copy
+from tscm_migrate.offsite.stores.base import Store
 from tscm_migrate.offsite.upload import Copied, CopyPolicy, make_copy
 from tscm_migrate.offsite.verify import verify
+from tscm_migrate.ssh.shell import Shell
+from tscm_migrate.ssh.stream import StreamReader
 from tscm_migrate.util.redact import outside
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from datetime import datetime
-    from pathlib import Path
-
-    from tscm_migrate.model import Archive
-    from tscm_migrate.offsite.catalog import Catalog, Copy
-    from tscm_migrate.offsite.stores.base import Store
-    from tscm_migrate.ssh.shell import Shell
-    from tscm_migrate.ssh.stream import StreamReader
-
 
 _ASKED = {"os", "archives", "version"}
 _TOLD = 20  # unreadable objects of a store that are named

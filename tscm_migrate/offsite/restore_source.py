@@ -1,14 +1,14 @@
 """Restore sources when the old appliance is gone: an off-site copy, or a local archive file."""
 
-from __future__ import annotations
-
 import hashlib
 import shutil
 from abc import ABC, abstractmethod
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import datetime
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tscm_migrate.archive import gpg, inspect, names
 from tscm_migrate.archive.select import LATEST
@@ -17,16 +17,10 @@ from tscm_migrate.model import Archive, Paths, Secret
 from tscm_migrate.offsite import fetch
 from tscm_migrate.offsite.catalog import Catalog, Copy, names_of
 from tscm_migrate.offsite.manifest import Manifest
+from tscm_migrate.offsite.stores.base import Store
+from tscm_migrate.transfer.base import ByteStream, Source
 from tscm_migrate.transfer.endpoints.folder import FolderEnd
 from tscm_migrate.util.text import listed
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from contextlib import AbstractContextManager
-    from datetime import datetime
-
-    from tscm_migrate.offsite.stores.base import Store
-    from tscm_migrate.transfer.base import ByteStream, Source
 
 _CHUNK = 1 << 20
 

@@ -1,21 +1,17 @@
 """Read `[offsite]` of the inventory: the store, how copies are made and kept, and the RPO."""
 
-from __future__ import annotations
-
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from tscm_migrate.archive import gpg
 from tscm_migrate.errors import UsageError
+from tscm_migrate.inventory.inventory import Inventory
 from tscm_migrate.offsite.retention import RetentionPolicy
 from tscm_migrate.offsite.upload import CopyPolicy
 from tscm_migrate.util.text import parse_duration, suggestion
-
-if TYPE_CHECKING:
-    from tscm_migrate.inventory.inventory import Inventory
 
 
 def _zone(text: object) -> str:

@@ -5,8 +5,6 @@ them. A missed run is made up for: by `Persistent=` and `StartWhenAvailable`; cr
 and pulls from the hosts that are due. No user has to be logged on.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shlex

@@ -4,19 +4,14 @@ A scheduler gives a command little of what a login shell has: no AWS_* variables
 when it is typed may fail every night.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import OffsiteError, ScheduleTestFailed
 from tscm_migrate.util.redact import outside
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 _SECONDS = 900.0
 _OURS = re.compile(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import chain
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
 from tscm_migrate import errors
 from tscm_migrate.archive import gpg
@@ -16,13 +18,6 @@ from tscm_migrate.events import Emit, Progress, silent
 from tscm_migrate.offsite import keys
 from tscm_migrate.offsite.manifest import Manifest, parse_manifest
 from tscm_migrate.offsite.stores.base import Store, read_small
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from datetime import datetime
-
-    from tscm_migrate.archive.openpgp import Encryption
-
 
 _REPORT = 8 << 20  # bytes between two Progress events
 

@@ -1,23 +1,17 @@
 """Read copies again, compare their hashes, and store the results beside them."""
 
-from __future__ import annotations
-
 import math
 import secrets
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 from tscm_migrate.errors import CopyDamaged, ObjectMissing, StoreError, StoreUnavailable, UsageError
 from tscm_migrate.offsite import keys
+from tscm_migrate.offsite.catalog import Copy
 from tscm_migrate.offsite.manifest import Record
+from tscm_migrate.offsite.stores.base import Store
 from tscm_migrate.offsite.upload import read_back
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from datetime import datetime
-
-    from tscm_migrate.offsite.catalog import Copy
-    from tscm_migrate.offsite.stores.base import Store
 
 
 @dataclass(frozen=True)

@@ -3,28 +3,22 @@
 A secret is resolved only when a method needs it.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import re
 import socket
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import paramiko
 from paramiko import AuthenticationException, BadAuthenticationType, SSHException
 from paramiko.agent import AgentSSH
 
+from tscm_migrate.model import Host, Secret
 from tscm_migrate.ssh import keyfiles, ssh_config
 from tscm_migrate.util.redact import outside
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
-
-    from tscm_migrate.model import Host, Secret
-
 
 log = logging.getLogger(__name__)
 _MOST_KEYS = 5  # OpenSSH's MaxAuthTries is 6, and a password may follow

@@ -1,27 +1,22 @@
 """Connect to a host, through its gateways, with a check of every host key and with the configured credentials."""
 
-from __future__ import annotations
-
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import fabric
 import paramiko
 
 from tscm_migrate.errors import HostKeyChanged, HostKeyUnknown, MigrateError, Unreachable
 from tscm_migrate.events import Emit, Message, silent
+from tscm_migrate.model import Host
 from tscm_migrate.ssh import known_hosts
 from tscm_migrate.ssh.auth import Authentication, Credentials, NoSecrets
 from tscm_migrate.ssh.exceptions import refusal, translated
 from tscm_migrate.ssh.shell import DEFAULT_TIMEOUTS, Shell, Timeouts
 from tscm_migrate.ssh.ssh_config import settings, settled
 from tscm_migrate.ssh.transport import Transport, Watchdog
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from tscm_migrate.model import Host
 
 __all__ = ["Credentials", "NoSecrets", "Timeouts", "connect"]
 

@@ -1,21 +1,17 @@
 """Conversation with a program on a remote terminal; the caller decides which answer a prompt gets."""
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+
+import paramiko
 
 from tscm_migrate.errors import DialogueSilent, TooMuchOutput
 from tscm_migrate.ssh.exceptions import let_go, translated
 from tscm_migrate.ssh.execution import Wake
 from tscm_migrate.ssh.terminal import MASK, ScreenBuffer
 from tscm_migrate.util import redact
-
-if TYPE_CHECKING:
-    import paramiko
 
 
 @dataclass(frozen=True)

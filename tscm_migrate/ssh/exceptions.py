@@ -1,27 +1,20 @@
 """Translate the exceptions of paramiko and of the operating system, and explain a refused connection or login."""
 
-from __future__ import annotations
-
 import contextlib
 import re
 import socket
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
 
 import paramiko
 from paramiko import AuthenticationException, SSHException
 from paramiko.ssh_exception import IncompatiblePeer, NoValidConnectionsError
 
 from tscm_migrate import errors
+from tscm_migrate.model import Host
 from tscm_migrate.ssh.auth import HungUpError, PasswordChangeError
+from tscm_migrate.ssh.transport import Transport
 from tscm_migrate.util.redact import outside
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from tscm_migrate.model import Host
-    from tscm_migrate.ssh.transport import Transport
-
 
 _PORT = 22
 

@@ -1,29 +1,22 @@
 """Run one command on one channel: start it (as root if needed), write its input, read both outputs, get its status."""
 
-from __future__ import annotations
-
 import re
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import paramiko
 from paramiko import SSHException
 
 from tscm_migrate import errors
+from tscm_migrate.model import Secret
 from tscm_migrate.ssh import quoting
 from tscm_migrate.ssh.exceptions import let_go, lives, not_run, translated
 from tscm_migrate.ssh.quoting import Frame
 from tscm_migrate.util import redact
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tscm_migrate.model import Secret
-
-    Explain = Callable[[errors.MigrateError], errors.MigrateError]
-
+Explain = Callable[[errors.MigrateError], errors.MigrateError]
 _CHUNK = 1 << 18
 _STATUS_GRACE = 5.0  # seconds: the exit status may come after the end of the output
 _ORPHAN_GRACE = 2.0  # seconds: a background child may keep the output open after the command's end

@@ -1,12 +1,10 @@
 """Read key files as OpenSSH does: private keys in every usual format, and the public part of encrypted keys."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import contextlib
 import io
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import paramiko
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
@@ -15,10 +13,6 @@ from paramiko import ECDSAKey, Ed25519Key, RSAKey, SSHException
 
 from tscm_migrate.util.operator_command import quoted
 from tscm_migrate.util.private import is_file
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 _MAGIC = b"openssh-key-v1\0"
 _BEGIN, _END = b"-----BEGIN ", b"-----END "

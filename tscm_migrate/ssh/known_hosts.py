@@ -1,30 +1,22 @@
 """Read known_hosts files as OpenSSH does, and change them without losing any other line."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import hashlib
 import hmac
 import re
 import stat
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+import paramiko
 from filelock import FileLock, Timeout
 
 from tscm_migrate.errors import InventoryError, UsageError
+from tscm_migrate.model import Host
 from tscm_migrate.util import private
 from tscm_migrate.util.private import expanded
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from pathlib import Path
-
-    import paramiko
-
-    from tscm_migrate.model import Host
-
 
 REVOKED = "@revoked"
 AUTHORITY = "@cert-authority"

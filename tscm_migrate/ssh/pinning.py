@@ -1,29 +1,23 @@
 """Pin a host's keys: ask for the offered keys, compare them with the pinned keys, write the accepted ones."""
 
-from __future__ import annotations
-
 import contextlib
 import socket
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import Literal
 
+import paramiko
 from paramiko.ssh_exception import IncompatiblePeer
 
 from tscm_migrate.errors import HostKeyMismatch, Unreachable, UsageError
+from tscm_migrate.model import Host
 from tscm_migrate.ssh import known_hosts
 from tscm_migrate.ssh.connect import Credentials, connect
 from tscm_migrate.ssh.exceptions import no_common, translated
+from tscm_migrate.ssh.known_hosts import KnownHosts
+from tscm_migrate.ssh.shell import Shell
 from tscm_migrate.ssh.ssh_config import settled
 from tscm_migrate.ssh.transport import Transport
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import paramiko
-
-    from tscm_migrate.model import Host
-    from tscm_migrate.ssh.known_hosts import KnownHosts
-    from tscm_migrate.ssh.shell import Shell
 
 State = Literal["new", "same", "more", "changed"]
 

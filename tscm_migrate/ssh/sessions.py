@@ -1,21 +1,16 @@
 """Open sessions on a connection, as many at a time as the server allows (MaxSessions)."""
 
-from __future__ import annotations
-
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 import paramiko
 from paramiko import ChannelException
 
 from tscm_migrate.errors import ConnectionLost, MigrateError, SessionsRefused
 from tscm_migrate.ssh.exceptions import let_go, translated
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 
 _AFTER_END = 3.0  # seconds: a server counts an ended session until it has cleaned it up
 _PATIENCE = 60.0  # seconds to wait for the sessions of other threads

@@ -6,7 +6,8 @@ import collections
 import contextlib
 import struct
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import paramiko
 from paramiko.sftp import (
@@ -29,10 +30,6 @@ from tscm_migrate.errors import CommandTimeout, ConnectionLost, NoSftp, SshError
 from tscm_migrate.ssh.accelerated import send
 from tscm_migrate.ssh.exceptions import let_go, lives, translated
 from tscm_migrate.util.redact import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 REQUEST = 261_120  # bytes: the largest read and write of OpenSSH's sftp-server (limits@openssh.com)
 _LEAST = 32_768  # bytes that every server accepts

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from shlex import quote
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Self
+
+import paramiko
 
 from tscm_migrate import errors
 from tscm_migrate.events import CommandRun, Emit, Prompted
+from tscm_migrate.model import Host, Secret
 from tscm_migrate.ssh import dialogue, known_hosts, quoting, sftp, stream
 from tscm_migrate.ssh.accelerated import buffer_blocks, limit_buffers
+from tscm_migrate.ssh.auth import Credentials
+from tscm_migrate.ssh.dialogue import Decide, DialoguePace, Exchange, Transcript
 from tscm_migrate.ssh.exceptions import let_go, login_of, startup_line, translated
 from tscm_migrate.ssh.execution import CommandResult, Execution, Root, sudo_reason
 from tscm_migrate.ssh.sessions import Sessions
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-
-    import paramiko
-
-    from tscm_migrate.model import Host, Secret
-    from tscm_migrate.ssh.auth import Credentials
-    from tscm_migrate.ssh.dialogue import Decide, DialoguePace, Exchange, Transcript
 
 _LOCAL_GRACE = 8.0  # seconds added to the remote timeout before this side gives up
 _TIMED_OUT = (124, 137)  # exit status of `timeout`: ended by TERM, by KILL

@@ -4,23 +4,18 @@ HostName and ProxyJump are ignored: the inventory has the address of a host. Con
 (such as `Match exec`) count as not met. Every difference from ssh's own reading is in the notes, with file and line.
 """
 
-from __future__ import annotations
-
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 from getpass import getuser
 from pathlib import Path
 from socket import gethostname
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tscm_migrate.model import Host
 from tscm_migrate.util.private import expanded, is_file
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 _DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 _HIGHEST_PORT = 65535

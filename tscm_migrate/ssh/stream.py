@@ -1,22 +1,16 @@
 """Stream bytes to or from a remote command, as fast as scp, with constant memory."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 import time
-from typing import TYPE_CHECKING, Self
+from collections.abc import Callable, Iterator
+from typing import Self
 
 from tscm_migrate.errors import CommandFailed, CommandTimeout, ConnectionLost, MigrateError
 from tscm_migrate.ssh.accelerated import send
 from tscm_migrate.ssh.exceptions import let_go, translated
-from tscm_migrate.ssh.execution import CommandResult
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from tscm_migrate.ssh.execution import Execution
-    from tscm_migrate.ssh.quoting import Frame
+from tscm_migrate.ssh.execution import CommandResult, Execution
+from tscm_migrate.ssh.quoting import Frame
 
 # The packet size decides the throughput (435 instead of 108 MB/s). The window limits what a fast sender can buffer in
 # our memory (three times: received, decrypted, returned) while the consumer is slower, and the throughput at a long

@@ -1,7 +1,5 @@
 """Convert terminal output to plain text: incremental UTF-8, without escape sequences, carriage returns applied."""
 
-from __future__ import annotations
-
 import codecs
 import re
 from collections import deque

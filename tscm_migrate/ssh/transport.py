@@ -4,15 +4,15 @@ The transport requests the authentication service once: a strict server closes t
 switches Nagle's algorithm off, which would delay each command by 40 ms, and bounds every wait.
 """
 
-from __future__ import annotations
-
 import contextlib
 import re
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
+import paramiko
 from paramiko import AuthenticationException, Message, SSHException
 from paramiko.auth_handler import AuthOnlyHandler
 from paramiko.common import cMSG_SERVICE_REQUEST, cMSG_USERAUTH_INFO_RESPONSE, cMSG_USERAUTH_REQUEST
@@ -21,12 +21,6 @@ from paramiko.transport import ServiceRequestingTransport
 
 from tscm_migrate.ssh.accelerated import packetizer_class
 from tscm_migrate.ssh.auth import PasswordChangeError, UnansweredError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import paramiko
-
 
 _CURVE = "curve25519-sha256"
 _LINE = 300  # characters of a message of the server

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from invoke.collection import Collection
 
 from tscm_migrate.errors import BundleUnwritable, Exit, UsageError
+from tscm_migrate.inventory.inventory import Inventory
+from tscm_migrate.model import Host
 from tscm_migrate.options import device_names
 from tscm_migrate.tasks.base import command, confirm, require_terminal, session, site_of, watcher
 from tscm_migrate.tasks.several import GROUP, JOBS, hosts_of, number_of, on_each
@@ -15,9 +17,7 @@ from tscm_migrate.ui.console import as_it_is, say
 from tscm_migrate.util import private
 
 if TYPE_CHECKING:
-    from tscm_migrate.inventory.inventory import Inventory
     from tscm_migrate.migration.journal import RunRecord
-    from tscm_migrate.model import Host
 
 _RUN = ("RUN|HOST", "ID of the run, or the name of an appliance (default: the newest finished migration).")
 _JSON = "Print events as JSON, one object a line."

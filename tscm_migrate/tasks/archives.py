@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invoke.collection import Collection
 
 from tscm_migrate.cli.completion import remember
-from tscm_migrate.events import Message, silent
+from tscm_migrate.events import Emit, Message, silent
+from tscm_migrate.model import Secret
 from tscm_migrate.secrets import Secrets
 from tscm_migrate.tasks.backup import backup
 from tscm_migrate.tasks.base import command, site_of, watcher
@@ -17,11 +19,7 @@ from tscm_migrate.ui.console import as_it_is, as_json
 from tscm_migrate.util.text import parse_limit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tscm_migrate.appliance.appliance import Appliance
-    from tscm_migrate.events import Emit
-    from tscm_migrate.model import Secret
 
 _SFTP = "Always transfer over SFTP, even if shell access is available."
 _EVENTS = "Print events as JSON, one object a line."

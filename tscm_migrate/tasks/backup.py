@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import UsageError
 from tscm_migrate.events import silent
+from tscm_migrate.model import Host
 from tscm_migrate.secrets import Secrets
 from tscm_migrate.tasks.base import HOST_HELP, attended, command, confirm, require_terminal, site_of
 from tscm_migrate.tasks.several import GROUP, JOBS, hosts_of, number_of, on_each
@@ -19,12 +21,9 @@ from tscm_migrate.ui.console import as_it_is
 from tscm_migrate.util.text import days_option, size_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.appliance.backup_schedule import Schedule, SchedulePlan
     from tscm_migrate.migration.single_backup import Made
-    from tscm_migrate.model import Host
 
 
 @command(

@@ -11,26 +11,24 @@ import inspect
 import os
 import shlex
 import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from invoke.context import Context
 from invoke.exceptions import Exit as InvokeExit
+from invoke.parser.argument import Argument
 from invoke.tasks import Task, task
 
 from tscm_migrate.cli import failures
 from tscm_migrate.errors import Cancelled, Unconfirmed, UsageError
+from tscm_migrate.events import Emit
+from tscm_migrate.inventory.inventory import Inventory
 from tscm_migrate.secrets import Secrets
 from tscm_migrate.ui.console import Steady
 from tscm_migrate.util.private import expanded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from invoke.context import Context
-    from invoke.parser.argument import Argument
-
-    from tscm_migrate.events import Emit
-    from tscm_migrate.inventory.inventory import Inventory
     from tscm_migrate.migration.context import Session
     from tscm_migrate.ui.operator import Terminal
 

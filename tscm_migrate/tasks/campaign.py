@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,8 +18,6 @@ from tscm_migrate.tasks.several import check_pairs, number_of
 from tscm_migrate.ui.console import as_it_is, as_json, columns, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tscm_migrate.campaign.journal import CampaignJournal
     from tscm_migrate.campaign.plan import CampaignPlan, Pair
 

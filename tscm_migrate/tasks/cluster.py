@@ -1,13 +1,12 @@
 """`cluster certificates|start`: several machines that pull or migrate together, over dask with mutual TLS."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from invoke.collection import Collection
 
@@ -15,9 +14,6 @@ from tscm_migrate.errors import UsageError
 from tscm_migrate.tasks.base import command
 from tscm_migrate.ui.console import say
 from tscm_migrate.util.text import days_option
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _FOLDER = ("FOLDER", "Folder with the certificates (default: cluster).")
 

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from invoke.tasks import Task
+
 from tscm_migrate.errors import UsageError
+from tscm_migrate.inventory.inventory import Inventory
 from tscm_migrate.options import MigrateOptions
 from tscm_migrate.secrets import Secrets
 from tscm_migrate.tasks.base import SHARED, attended, command, require_terminal, session, site_of, watcher
 from tscm_migrate.tasks.several import check_pairs, number_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from invoke.tasks import Task
-
-    from tscm_migrate.inventory.inventory import Inventory
     from tscm_migrate.ui.operator import Terminal
 
 # The titles of the help → the options below them, as they are typed.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import ApplianceError, Exit, Locked, MigrateError, SshError, UsageError
+from tscm_migrate.model import Host
 from tscm_migrate.tasks.base import agreed, command
 from tscm_migrate.tasks.offsite import COMMON, HOSTS, catalog_of, desk_of, lines, now_utc, warnings
 from tscm_migrate.ui.console import as_it_is, say
@@ -15,10 +17,7 @@ from tscm_migrate.util.redact import outside
 from tscm_migrate.util.text import duration_option
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from tscm_migrate.appliance.appliance import Appliance
-    from tscm_migrate.model import Host
     from tscm_migrate.offsite.appliance_retention import ApplianceArchive
     from tscm_migrate.offsite.context import OffsiteContext
     from tscm_migrate.offsite.stores.base import Store

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,6 @@ from tscm_migrate.tasks.offsite import HOSTS, now_utc
 from tscm_migrate.ui.console import as_it_is, say
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tscm_migrate.offsite.timers import Scheduler
 
 

@@ -1,7 +1,5 @@
 """`prompts explain|learn|record|replay`: questions that tsadmin asks, and their answers."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Any

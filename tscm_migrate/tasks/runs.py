@@ -1,20 +1,15 @@
 """`resume`, `rollback` and `run list|show|report|discard|unlock`: runs of this workstation."""
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from invoke.collection import Collection
 
+from tscm_migrate.events import Emit
 from tscm_migrate.secrets import Secrets
 from tscm_migrate.tasks.base import command, require_terminal, session, site_of, watcher
 from tscm_migrate.ui.console import as_it_is, as_json, say
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tscm_migrate.events import Emit
 
 _OPTIONS = {
     "run": ("RUN", "ID of the run (default: the newest unfinished one)."),

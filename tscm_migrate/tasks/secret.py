@@ -1,7 +1,5 @@
 """`secret set|delete|list`: secrets in the workstation's keyring. No value is ever shown."""
 
-from __future__ import annotations
-
 import sys
 from typing import Any
 

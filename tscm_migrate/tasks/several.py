@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import Exit, Refused, UsageError, error_fields
-from tscm_migrate.events import Checked
+from tscm_migrate.events import Checked, Event
+from tscm_migrate.inventory.inventory import Inventory
+from tscm_migrate.model import Host
+from tscm_migrate.options import MigrateOptions
 from tscm_migrate.secrets import Secrets
 from tscm_migrate.ui.console import as_json, say
 from tscm_migrate.util.text import count_option
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from tscm_migrate.cli.doctor import Diagnosis
-    from tscm_migrate.events import Event
-    from tscm_migrate.inventory.inventory import Inventory
-    from tscm_migrate.model import Host
-    from tscm_migrate.options import MigrateOptions
 
 GROUP = ("GROUP", "Instead of a host: every host of this group in the inventory.")
 JOBS = ("N", "With --group: number of hosts at once (default: 4).")

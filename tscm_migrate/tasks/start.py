@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from invoke.collection import Collection
 
 from tscm_migrate.errors import Exit
+from tscm_migrate.model import Host
 from tscm_migrate.secrets import Secrets
 from tscm_migrate.tasks.afterwards import adopt
 from tscm_migrate.tasks.base import HOST_HELP, command, site_of
@@ -16,10 +18,7 @@ from tscm_migrate.tasks.several import number_of
 from tscm_migrate.ui.console import as_it_is, as_json, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from tscm_migrate.cli.doctor import Diagnosis
-    from tscm_migrate.model import Host
 
 
 @command(

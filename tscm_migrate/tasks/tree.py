@@ -1,11 +1,10 @@
 """The command tree, and the two commands that describe it: `completion` and `man`."""
 
-from __future__ import annotations
-
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from invoke.collection import Collection
+from invoke.tasks import Task
 
 from tscm_migrate.cli import completion as scripts
 from tscm_migrate.cli import help_pages
@@ -26,9 +25,6 @@ from tscm_migrate.tasks import (
     start,
 )
 from tscm_migrate.tasks.base import command
-
-if TYPE_CHECKING:
-    from invoke.tasks import Task
 
 
 def namespace() -> Collection:

@@ -1,10 +1,9 @@
 """The public functions of transfers: copy between two appliances, pull, push, and clean up after a killed transfer."""
 
-from __future__ import annotations
-
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tscm_migrate.appliance import archives
 from tscm_migrate.appliance.appliance import Appliance, quote
@@ -20,10 +19,6 @@ from tscm_migrate.transfer.endpoints.shell import ShellEnd
 from tscm_migrate.transfer.methods import METHODS
 from tscm_migrate.transfer.relay import check_name
 from tscm_migrate.transfer.routing import RouteChoice, RoutingInput, choose, needs_probe
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
 
 _TOOLS = ("rsync", "ssh", "tar")
 

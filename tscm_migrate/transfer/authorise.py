@@ -12,15 +12,13 @@ The source is hostile: it has the private key, so it can connect with it at any 
   who may log in are compared with their state before.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ipaddress
 import re
 import secrets
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance.appliance import Appliance, quote
 from tscm_migrate.errors import CommandFailed, MigrateError, TransferError, TransferKeyMisused
@@ -28,11 +26,7 @@ from tscm_migrate.events import Message
 from tscm_migrate.transfer import keyfiles
 from tscm_migrate.transfer.keyfiles import MARK
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    Lent = Callable[[dict[str, str]], None]
-
+Lent = Callable[[dict[str, str]], None]
 _KEY = re.compile(r"ssh-ed25519 [A-Za-z0-9+/=]{40,200}\Z")
 _FOLDER = re.compile(r"[A-Za-z0-9/._-]+\Z")
 _TOKEN = "[0-9a-f]" * 16  # sh pattern of a token

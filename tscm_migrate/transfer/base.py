@@ -1,18 +1,13 @@
 """Core types of transfers: sources, targets, methods, and results."""
 
-from __future__ import annotations
-
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from pathlib import Path
+from typing import Literal, Protocol
 
 from tscm_migrate.events import Emit, silent
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
-    from pathlib import Path
-
-    from tscm_migrate.model import Archive
+from tscm_migrate.model import Archive
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,6 @@ The script of `state` runs as root, because a file may belong to root; the other
 never writes through a link. Our lines end with a mark, by which they are found.
 """
 
-from __future__ import annotations
-
 from tscm_migrate.appliance.appliance import quote
 
 MARK = "tscm-migrate-transfer"  # in the comment of a key and in folder names

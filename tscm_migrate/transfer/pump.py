@@ -8,19 +8,18 @@ import json
 import queue
 import threading
 import time
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from tscm_migrate.errors import ArchiveChanged, TransferError
 from tscm_migrate.events import Emit, Progress
+from tscm_migrate.transfer.base import ByteSink
 from tscm_migrate.util import private
 from tscm_migrate.util.private import state_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
     from hashlib import _Hash
-
-    from tscm_migrate.transfer.base import ByteSink
 
 
 T = TypeVar("T")

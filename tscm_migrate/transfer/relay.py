@@ -12,22 +12,22 @@ end there is the SHA-256 of everything that the source has sent.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tscm_migrate.archive.names import acceptable
 from tscm_migrate.errors import ArchiveChanged, CommandFailed, TransferError
 from tscm_migrate.events import Emit, Message
+from tscm_migrate.model import Archive
 from tscm_migrate.transfer.base import Sent, Source, Target, TargetState, TransferJob
 from tscm_migrate.transfer.endpoints.folder import FolderEnd
 from tscm_migrate.transfer.endpoints.sftp import SftpEnd
 from tscm_migrate.transfer.pump import EVERY, Background, Checkpoint, Digest, ProgressReporter, Throttle, pump
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from hashlib import _Hash
 
-    from tscm_migrate.model import Archive
 
 _SPARE = 1 << 20  # bytes that are left free on a disk
 

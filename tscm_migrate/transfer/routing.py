@@ -1,7 +1,5 @@
 """Chooses the method and the route of a transfer, with reasons. Pure."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Literal

@@ -1,20 +1,15 @@
 """Checks a pulled archive on this workstation: it is complete and, with the passphrase, can be decrypted to its end."""
 
-from __future__ import annotations
-
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from pathlib import Path
+from typing import IO
 
 from tscm_migrate.archive import compression, contents, gpg, openpgp
 from tscm_migrate.errors import ArchiveRefused, EncryptionFailed, TransferError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tscm_migrate.model import Secret
-    from tscm_migrate.transfer.base import Sent
+from tscm_migrate.model import Secret
+from tscm_migrate.transfer.base import Sent
 
 _CHUNK = 1 << 20
 

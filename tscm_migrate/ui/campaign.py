@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 from collections import deque
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.events import COMPLETED, state_text
@@ -15,9 +17,6 @@ from tscm_migrate.util import private, redact
 from tscm_migrate.util.text import UNKNOWN, duration_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
-
     from rich.live import Live
     from rich.table import Table
 

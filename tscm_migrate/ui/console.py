@@ -4,8 +4,6 @@ Every text is one write under one lock, so that lines of several threads do not 
 over two lines, so that it can be copied.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -13,13 +11,11 @@ import re
 import shutil
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
+from tscm_migrate.events import Emit, Event
 from tscm_migrate.util import redact
 from tscm_migrate.util.operator_command import completed
-
-if TYPE_CHECKING:
-    from tscm_migrate.events import Emit, Event
 
 _writing = threading.RLock()  # a signal handler may print a line while the lock is locked
 

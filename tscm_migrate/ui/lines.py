@@ -1,7 +1,5 @@
 """Events as lines, for logs, pipes and scripts; without secrets and control characters."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import replace
 from datetime import UTC, datetime

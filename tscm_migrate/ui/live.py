@@ -1,7 +1,5 @@
 """The live view on a terminal: the steps are redrawn in one place, and lines that have to stay are printed above it."""
 
-from __future__ import annotations
-
 import os
 import sys
 import threading

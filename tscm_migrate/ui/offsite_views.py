@@ -5,7 +5,9 @@ Foreign text is cleaned by `redact.outside`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import StoreError, error_fields
@@ -16,9 +18,6 @@ from tscm_migrate.util.redact import outside
 from tscm_migrate.util.text import duration_text, size_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
     from tscm_migrate.fleet.pull import PullOutcome
     from tscm_migrate.offsite.appliance_retention import ApplianceArchive
     from tscm_migrate.offsite.catalog import Catalog, Copy

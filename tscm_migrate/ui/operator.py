@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from tscm_migrate.tsadmin.dialect import Kind
     from tscm_migrate.tsadmin.intent import Understood
 

@@ -1,15 +1,10 @@
 """Collect the events of a plan or a check, and print them as one page."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from tscm_migrate.events import ActionStarted, Checked, Estimated, Event, Message, RunFinished, RunStarted, StepStarted
 from tscm_migrate.ui.console import say
 from tscm_migrate.util.text import duration_text
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _SEVERITIES = (("error", "Error"), ("warning", "Warning"), ("info", "Info"), ("ok", "ok"))
 

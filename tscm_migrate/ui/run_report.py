@@ -3,18 +3,14 @@
 The data is what `migration.report` returns.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tscm_migrate.events import state_text
 from tscm_migrate.ui import page
 from tscm_migrate.util.redact import one_line
 from tscm_migrate.util.text import duration_text, range_text, size_text
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def render(report: dict[str, Any]) -> str:

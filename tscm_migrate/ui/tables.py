@@ -1,18 +1,13 @@
 """Tables as plain text, and the list of archives; every cell is cleaned of what an appliance could put into it."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from tscm_migrate.archive.names import when
 from tscm_migrate.errors import error_fields
+from tscm_migrate.model import Archive
 from tscm_migrate.util import redact
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from tscm_migrate.model import Archive
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -1,18 +1,13 @@
 """The rows of the live view, and the rate of a transfer, made from events. Pure; the clock is an argument."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from tscm_migrate import events
 from tscm_migrate.ui.console import folded
 from tscm_migrate.util import redact
 from tscm_migrate.util.text import duration_text
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 
 LOG_EVERY = 10.0  # seconds between two lines of a log
 _RATE_WINDOW = 30.0  # seconds over which the rate is taken

@@ -4,8 +4,6 @@ Values in a command's environment may come from an appliance and are hostile. It
 output is limited, and on timeout its child processes are killed and not waited for.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re
@@ -13,19 +11,15 @@ import shlex
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from tscm_migrate.errors import HookFailed
+from tscm_migrate.model import Host
 
 from . import redact
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from tscm_migrate.model import Host
-
 
 _WANT_QUOTES = re.compile(r"[^\w\\/:.~+-]")
 _OURS = {"TSCM_PASSPHRASE", "TSCM_SUDO_PASSWORD", "TSCM_LOGIN_PASSWORD"}

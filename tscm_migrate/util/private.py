@@ -3,19 +3,15 @@
 They are made with explicit modes, whatever the umask is; by default for their owner only.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import os
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from tscm_migrate.errors import StateUnwritable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 FILE, FOLDER = 0o600, 0o700
 _BUFFER = 1 << 18  # bytes that a replacement collects before it writes them

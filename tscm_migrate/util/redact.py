@@ -7,8 +7,6 @@ An ordinary secret (a short one, a number, or a word of our own texts, paths or 
 everywhere: that would damage our own sentences, keys and paths. It is blanked only in what `outside` is given.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import bisect
@@ -22,11 +20,9 @@ import re
 import shlex
 import unicodedata
 import urllib.parse
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from typing import Any
 
 BLANK = "•••"
 _SHORT = 6  # a shorter form occurs by chance

@@ -1,7 +1,5 @@
 """Sign with the operator's gpg key, and check a signature; both with the system's gpg, without its options file."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess

@@ -1,18 +1,12 @@
 """Text for people and text that they type: lists, suggestions, numbers, sizes, rates and durations."""
 
-from __future__ import annotations
-
 import contextlib
 import difflib
 import re
+from collections.abc import Collection, Iterable
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _PART = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)

@@ -3,13 +3,9 @@
 The threads of an executor would be waited for when the program ends; a daemon thread is not.
 """
 
-from __future__ import annotations
-
 import threading
-from typing import TYPE_CHECKING, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from collections.abc import Callable
+from typing import TypeVar
 
 _Answer = TypeVar("_Answer")
 

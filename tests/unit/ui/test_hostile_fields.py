@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html.parser
+import inspect
 import io
 import json
 import sys
@@ -53,7 +54,7 @@ def made(kind: type[events.Event], value: str) -> events.Event:
     """An event with this in each of its texts."""
     fields: dict[str, Any] = {}
     for field in dataclasses.fields(kind):
-        name = str(field.type)
+        name = inspect.formatannotation(field.type)
         fields[field.name] = (
             (1, 2) if "tuple[int" in name else ((value, value),) if "tuple[tuple" in name
             else (value,) if "tuple" in name else value if name == "str" else "info" if "info" in name else "done"

@@ -10,18 +10,15 @@ import signal
 import struct
 import subprocess
 import termios
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import asyncssh
 
 from tscm_migrate.demo.base import Collision
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
-    from tscm_migrate.demo.embedded.machine import EmbeddedMachine
+from tscm_migrate.demo.embedded.machine import EmbeddedMachine
 
 
 class Patient(asyncssh.SSHServerConnection):

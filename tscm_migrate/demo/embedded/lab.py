@@ -1,26 +1,21 @@
 """The embedded lab: two appliances on loopback addresses, served from a thread; without root."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import shutil
 import socket
 import tempfile
 import threading
+from collections.abc import Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from tscm_migrate.demo.base import INVENTORY_NAMES, Name, Profile, free_port, tool_env
 from tscm_migrate.demo.embedded.appliance import EmbeddedAppliance, Wire
 from tscm_migrate.demo.embedded.machine import EmbeddedMachine, due_commands
-
-if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
-
 
 OLD_ADDRESS, NEW_ADDRESS = "127.0.1.43", "127.0.1.50"
 PATIENCE = 60.0

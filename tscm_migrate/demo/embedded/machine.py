@@ -1,7 +1,5 @@
 """One embedded appliance without its network: folders, stand-ins, environment, processes, boots, a small cron."""
 
-from __future__ import annotations
-
 import ctypes
 import json
 import os
@@ -13,20 +11,16 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from tscm_migrate.demo import guest as guests
+from tscm_migrate.demo.base import Profile
 from tscm_migrate.demo.embedded import shims
 from tscm_migrate.demo.embedded.shims.proc import pids
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import datetime
-
-    from tscm_migrate.demo.base import Profile
-
 
 # programs that could change this machine, or that an appliance does not have
 NOT_HERE = re.compile(

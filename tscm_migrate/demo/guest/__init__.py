@@ -10,20 +10,16 @@ import shlex
 import shutil
 import sys
 import tarfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tscm_migrate.demo.base import Profile
 from tscm_migrate.demo.guest.inside.base import Machine, Net, net_text, parse_net
 from tscm_migrate.demo.guest.inside.main import create
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from tscm_migrate.demo.base import Profile
-
 
 __all__ = ["Guest", "Net", "install", "net_text"]
 

@@ -1,11 +1,10 @@
 """After the restore: update the devices, schedule updates, compare both appliances, pin host keys."""
 
-from __future__ import annotations
-
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tscm_migrate.appliance import cron_hold, device_discovery, facts
 from tscm_migrate.errors import MigrateError, UnknownPrompt, UsageError
@@ -14,9 +13,6 @@ from tscm_migrate.migration import host_keys, parity, undo_cutover
 from tscm_migrate.migration.context import Action, Actions, Migration
 from tscm_migrate.migration.engine import Step
 from tscm_migrate.tsadmin import devices
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _RETRIES = 1  # the first login to a device after the cutover often fails
 _PAUSE = 1.0  # seconds

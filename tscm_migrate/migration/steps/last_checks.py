@@ -1,7 +1,5 @@
 """The last checks before the cutover: the archive is of the right host, and the restore lists it."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import asdict, replace
 from datetime import UTC, datetime

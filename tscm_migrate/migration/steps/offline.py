@@ -1,7 +1,5 @@
 """Take the old appliance offline by one of three methods, and return it in a rollback."""
 
-from __future__ import annotations
-
 import time
 from typing import Any
 

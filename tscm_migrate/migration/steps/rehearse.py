@@ -3,13 +3,12 @@
 The questions of tsadmin, its duration and the restored devices are known before anything goes offline.
 """
 
-from __future__ import annotations
-
 import hashlib
 import time
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tscm_migrate.appliance import device_discovery, network
 from tscm_migrate.errors import ApplianceError, RehearsalRefused, RestoreFailed
@@ -21,11 +20,7 @@ from tscm_migrate.migration.steps.cutover import request_of
 from tscm_migrate.migration.steps.second_pass import all_there
 from tscm_migrate.tsadmin import devices, restore
 from tscm_migrate.tsadmin.dialect import Kind
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
-
-    from tscm_migrate.tsadmin.session import OperatorPort
+from tscm_migrate.tsadmin.session import OperatorPort
 
 _MOST_PASSES = 3
 _MOST_LOOKS = 8  # at questions before that about the network, each of which the operator may answer

@@ -1,10 +1,9 @@
 """The second pass of the restore, at the old address: devices, and SSH and cron as requested."""
 
-from __future__ import annotations
-
 import contextlib
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from tscm_migrate import errors
 from tscm_migrate.appliance import device_discovery, facts, network
@@ -14,9 +13,6 @@ from tscm_migrate.migration.context import Action, Actions, Migration
 from tscm_migrate.migration.engine import Step
 from tscm_migrate.migration.steps import cutover
 from tscm_migrate.tsadmin import devices, restore
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _FINDS = 3  # how often the connection may be lost after the pass
 

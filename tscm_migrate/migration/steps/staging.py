@@ -1,12 +1,11 @@
 """The reversible steps before the cutover: packages, pause updates, back up, transfer, verify."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tscm_migrate.appliance import archives, cron_hold, facts, network, packages
+from tscm_migrate.appliance.appliance import Appliance
 from tscm_migrate.archive import select
 from tscm_migrate.archive.devices import recognise
 from tscm_migrate.errors import AddressConflict, ApplianceError, BackupFailed, Refused, TransferError
@@ -15,13 +14,10 @@ from tscm_migrate.migration import checks, leftovers
 from tscm_migrate.migration.context import Action, Actions, Migration
 from tscm_migrate.migration.engine import Step, refusing_unknown
 from tscm_migrate.model import Archive
+from tscm_migrate.offsite.restore_source import RestoreSource
 from tscm_migrate.transfer import api
 from tscm_migrate.tsadmin import backup
 from tscm_migrate.util.text import duration_text
-
-if TYPE_CHECKING:
-    from tscm_migrate.appliance.appliance import Appliance
-    from tscm_migrate.offsite.restore_source import RestoreSource
 
 
 class UpdatePackages(Step):

@@ -8,16 +8,13 @@ from __future__ import annotations
 import secrets
 import stat as modes
 from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 from tscm_migrate.errors import ObjectExists, ObjectMissing, StoreDenied, StoreError, StoreUnavailable
 from tscm_migrate.offsite.stores.base import Odd, Stat, Unfinished, check_key, check_room, is_key, shown
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
-    from datetime import datetime
 
 _DEPTH = 8  # folders below the root; ours go three deep
 _PARTS = ".unfinished"  # the folder of uploads under way; names that begin with a dot are not listed

@@ -5,24 +5,19 @@ name, a hard link gives the name and refuses an existing one (as a rename does o
 in one folder.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import shutil
 import stat as modes
+from collections.abc import Generator, Iterable
 from contextlib import nullcontext, suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tscm_migrate.errors import StoreError
 from tscm_migrate.offsite.stores.base import CHUNK, FULL, check_key, moment
 from tscm_migrate.offsite.stores.folder import FileEntry, FolderStore
 from tscm_migrate.util import private
 from tscm_migrate.util.operator_command import quoted
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
-    from pathlib import Path
 
 _NO_SPACE = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _BINARY = getattr(os, "O_BINARY", 0)

@@ -7,29 +7,23 @@ Requests are signed with AWS Signature Version 4 (https://docs.aws.amazon.com/Am
 botocore would do it too, for 25 MB and half a second at the start.
 """
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import html
 import http.client
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, unquote_plus, urlsplit
 
 from tscm_migrate.errors import MigrateError, StoreError, StoreUnavailable
+from tscm_migrate.model import Secret
 from tscm_migrate.offsite.stores import refusals
 from tscm_migrate.offsite.stores.base import Odd, Stat, Unfinished, is_key, shown
 from tscm_migrate.offsite.stores.refusals import Account, not_a_store
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tscm_migrate.model import Secret
 
 _EMPTY = hashlib.sha256(b"").hexdigest()
 _LIMIT = 4 << 20  # bytes of an answer; 1000 uploads are well under 1 MB

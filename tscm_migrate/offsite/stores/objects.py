@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import contextmanager
@@ -20,16 +21,14 @@ from obstore import exceptions as foreign
 
 from tscm_migrate.errors import ObjectExists, ObjectMissing, StoreDenied, StoreError, StoreUnavailable
 from tscm_migrate.offsite.stores.base import CHUNK, Odd, Stat, Unfinished, check_key, is_key, shown
+from tscm_migrate.offsite.stores.multiparts import Multiparts
 from tscm_migrate.offsite.stores.refusals import Account, not_a_store, refusal
 from tscm_migrate.util.redact import outside
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
-
     from obstore import ObjectMeta
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
-    from tscm_migrate.offsite.stores.multiparts import Multiparts
 
 _PART = 8 << 20  # bytes; with 10,000 parts at most, what is larger than 80 GB gets larger parts
 _MAX_PARTS = 9_000

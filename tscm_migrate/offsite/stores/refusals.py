@@ -4,8 +4,6 @@ A permanent refusal (a wrong key, region, clock or permission) is distinguished 
 an error of the server).
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime

@@ -4,23 +4,19 @@ SFTP's rename gives an upload its final name; unlike POSIX's, it refuses an exis
 paramiko's prefetch of complete files collapses on fast links (paramiko#2519).
 """
 
-from __future__ import annotations
-
 import stat as modes
 import threading
+from collections.abc import Generator, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from pathlib import PurePosixPath
+from typing import Protocol
+
+import paramiko
 
 from tscm_migrate.errors import StoreError, StoreUnavailable, TooMuchOutput
 from tscm_migrate.offsite.stores.base import check_key, moment
 from tscm_migrate.offsite.stores.folder import FileEntry, FolderStore
 from tscm_migrate.ssh.sftp import entries, free_at
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
-    from pathlib import PurePosixPath
-
-    import paramiko
 
 _ASK = 32_768  # bytes a request; what every server takes
 _SLICE = 16 << 20  # bytes asked for at once

@@ -3,22 +3,17 @@
 Everything outside this package uses these three functions. Without the fast transport they do what paramiko does.
 """
 
-from __future__ import annotations
-
 import os
 import weakref
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
-from paramiko import SSHException
+from paramiko import Channel, SSHException
 from paramiko.packet import Packetizer as PlainPacketizer
 
 from tscm_migrate.ssh.accelerated import packets
 from tscm_migrate.ssh.accelerated.blocks import BlockBuffer
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from paramiko import Channel
 VARIABLE = "TSCM_FAST_TRANSPORT"
 
 

@@ -4,17 +4,12 @@ OpenSSH sends a stream in packets of 32 KiB. paramiko's buffer wakes its reader 
 the buffer at each read, which costs more than the decryption. Here the reader is woken once per block.
 """
 
-from __future__ import annotations
-
 import collections
+import threading
 import time
 from threading import Condition
-from typing import TYPE_CHECKING
 
 from paramiko.buffered_pipe import PipeTimeout
-
-if TYPE_CHECKING:
-    import threading
 
 BLOCK = 1 << 19  # bytes for which a waiting reader is woken
 _LINGER = 0.02  # seconds that a smaller amount may wait for a full block

@@ -5,15 +5,14 @@ out as a burst of packets in one write. Other ciphers and the handshake use para
 paramiko's class is used, so the cipher state is kept here.
 """
 
-from __future__ import annotations
-
 import os
 import socket
 import threading
 import weakref
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from paramiko import Channel, Message, SSHException
@@ -21,10 +20,7 @@ from paramiko.common import MSG_CHANNEL_DATA, cMSG_CHANNEL_DATA
 from paramiko.packet import NeedRekeyException
 from paramiko.packet import Packetizer as PlainPacketizer
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tscm_migrate.ssh.accelerated.blocks import BlockBuffer
+from tscm_migrate.ssh.accelerated.blocks import BlockBuffer
 
 _ROOM = 1 << 18  # bytes that are read, or sent, at once
 _LONGEST = (1 << 20) + 4096  # bytes of a packet: the most channel data that we announce, and its header

@@ -6,19 +6,19 @@ import contextlib
 import hashlib
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from tscm_migrate.errors import TransferError
+from tscm_migrate.model import Archive
 from tscm_migrate.transfer.base import ByteSink, ByteStream, TargetState
 from tscm_migrate.util import private
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from hashlib import _Hash
 
-    from tscm_migrate.model import Archive
 
 _CHUNK = 1 << 20
 

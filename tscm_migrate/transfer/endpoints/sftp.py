@@ -5,10 +5,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import stat
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import paramiko
+
 from tscm_migrate import errors
+from tscm_migrate.appliance.appliance import Appliance
 from tscm_migrate.archive import names
 from tscm_migrate.model import Archive
 from tscm_migrate.ssh import sftp as fast
@@ -16,12 +20,8 @@ from tscm_migrate.transfer.base import ByteSink, ByteStream, TargetState
 from tscm_migrate.transfer.pump import Checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from hashlib import _Hash
 
-    import paramiko
-
-    from tscm_migrate.appliance.appliance import Appliance
 
 _MODE = 0o664
 

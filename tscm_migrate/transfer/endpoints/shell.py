@@ -3,25 +3,19 @@
 The shell scripts that run on the appliance are at the end of the module.
 """
 
-from __future__ import annotations
-
 import contextlib
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from tscm_migrate.appliance import archives
 from tscm_migrate.appliance.appliance import Appliance, quote
 from tscm_migrate.archive import hashing
 from tscm_migrate.errors import ApplianceError, TransferError
+from tscm_migrate.model import Archive
+from tscm_migrate.ssh.execution import CommandResult
 from tscm_migrate.transfer.base import ByteSink, ByteStream, TargetState
 from tscm_migrate.transfer.endpoints.sftp import ApplianceEnd
 from tscm_migrate.transfer.keyfiles import MARK
 from tscm_migrate.util.text import number
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tscm_migrate.model import Archive
-    from tscm_migrate.ssh.execution import CommandResult
 
 _MODE = "0664"  # documented for the restore; a partial file has 0600, because an archive contains secrets
 _WRONG_HASH, _EXISTS, _WRONG_SIZE = 46, 47, 48  # exit statuses of the scripts below

@@ -1,19 +1,13 @@
 """Transfer methods and their registry: rsync and tar have a module each, the others relay one archive after another."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from tscm_migrate.transfer.base import MethodCaps, Sent, TransferJob
+from tscm_migrate.model import Archive
+from tscm_migrate.transfer.base import Method, MethodCaps, Sent, TransferJob
 from tscm_migrate.transfer.endpoints.folder import FolderEnd
 from tscm_migrate.transfer.methods.rsync import Rsync
 from tscm_migrate.transfer.methods.tar import Tar
 from tscm_migrate.transfer.relay import send
-
-if TYPE_CHECKING:
-    from tscm_migrate.model import Archive
-    from tscm_migrate.transfer.base import Method
 
 
 class Relayed:

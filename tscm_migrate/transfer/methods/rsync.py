@@ -13,22 +13,19 @@ import ipaddress
 import re
 import socket
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from tscm_migrate.appliance.appliance import Appliance, quote
 from tscm_migrate.errors import CommandFailed, ConnectionLost, LoginPrintsOutput, MigrateError, TransferError
+from tscm_migrate.model import Archive
+from tscm_migrate.ssh.stream import StreamReader
 from tscm_migrate.transfer import relay
 from tscm_migrate.transfer.authorise import Key, Opens, authorised, key_on
 from tscm_migrate.transfer.base import MethodCaps, Sent, TransferJob
 from tscm_migrate.transfer.methods.tar import ShellEnds, ends_of
 from tscm_migrate.transfer.pump import Background, ProgressReporter
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tscm_migrate.model import Archive
-    from tscm_migrate.ssh.stream import StreamReader
 
 _CONNECT_TIMEOUT = 20.0  # seconds
 _IDLE_TIMEOUT = 180.0

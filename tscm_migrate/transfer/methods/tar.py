@@ -7,25 +7,20 @@ workstation: the target gets nothing but the requested regular files under their
 `threatstop_latest`. The stream is not compressed, because the archives are.
 """
 
-from __future__ import annotations
-
 import contextlib
 import tarfile
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.errors import ArchiveChanged, TransferError
+from tscm_migrate.model import Archive
+from tscm_migrate.ssh.stream import StreamReader, StreamWriter
 from tscm_migrate.transfer import relay
 from tscm_migrate.transfer.base import MethodCaps, Sent, TransferJob
 from tscm_migrate.transfer.endpoints.shell import ShellEnd
 from tscm_migrate.transfer.pump import ProgressReporter, Throttle, pump
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from tscm_migrate.model import Archive
-    from tscm_migrate.ssh.stream import StreamReader, StreamWriter
 
 _IDLE_TIMEOUT = 120.0  # seconds
 BLOCK = tarfile.BLOCKSIZE
