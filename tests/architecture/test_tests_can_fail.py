@@ -11,7 +11,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 # Tests whose assertions are all inside a loop over generated data, and why it has elements.
 GENERATED = {
     "test_received_messages_equal_paramikos": "most generated lists have steps, and each step is one message",
-    "test_future_protected_and_last_hope_copies_stay": "another test finds a generated case for each of its assertions",
+    "test_future_protected_and_last_copies_are_kept": "another test finds a generated case for each of its assertions",
     "test_the_newest_verified_copy_of_each_host_stays": "another test finds a generated case for each of its assertions",
     "test_the_quick_search_finds_the_copies_that_another_may_not_displace": "another test finds both answers",
 }

@@ -39,6 +39,6 @@ def test_block_without_a_test_is_detected() -> None:
     assert "say how it is run" in why_untested(Block("new.md", 1, "sh", text))
     assert "say how it is run" in why_untested(Block("new.md", 1, "sh", text, "example"))
     assert "there is no test" in why_untested(
-        Block("new.md", 1, "sh", text, "elsewhere", "tests/docs/test_runs.py::test_x")
+        Block("new.md", 1, "sh", text, "elsewhere", "tests/docs/test_page_commands.py::test_x")
     )
     assert "no page runs" in why_untested(Block("README.md", 1, "sh", "tscm-migrate dance\n", "indented"))

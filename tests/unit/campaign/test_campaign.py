@@ -1,4 +1,4 @@
-"""Campaigns with recorded results and a clock of the test's own: waves, windows, the stop rule, resume."""
+"""Campaigns with recorded results and a simulated clock: waves, windows, the stop rule, resume."""
 
 from __future__ import annotations
 
@@ -275,7 +275,7 @@ def test_wait_for_a_window_is_shown_once_an_hour(rig: Callable[..., Rig]) -> Non
     assert 2 <= len(waits) <= 4
 
 
-def test_a_run_that_cannot_be_resumed_is_not_started_anew(rig: Callable[..., Rig]) -> None:
+def test_run_that_cannot_be_resumed_is_not_started_again(rig: Callable[..., Rig]) -> None:
     one = rig("any", a_migrate="unfinished")
     one.campaign().run()
     one.fates, one.jobs, one.runs = {"a_resume": "interrupted"}, [], {"a": ("run-a", "unfinished")}
@@ -286,7 +286,7 @@ def test_a_run_that_cannot_be_resumed_is_not_started_anew(rig: Callable[..., Rig
     assert "stopped after 1 failed" in journal.state.why
 
 
-def test_a_pair_that_a_lost_worker_has_begun_says_where_its_journal_is(rig: Callable[..., Rig]) -> None:
+def test_pair_of_a_lost_worker_names_its_journal(rig: Callable[..., Rig]) -> None:
     """The cluster was lost before the worker's result came; the campaign is resumed without it."""
     one = rig("any")
     journal = running.begin(one.plan, str(one.path), "")
@@ -440,7 +440,7 @@ def test_a_mistake_in_a_plan_is_named(rig: Callable[..., Rig], old: str, new: st
     assert error.value.remedy() or "TOML" in words
 
 
-def test_plan_is_read_as_an_editor_of_windows_saves_it(rig: Callable[..., Rig]) -> None:
+def test_plan_saved_by_a_windows_editor_is_read(rig: Callable[..., Rig]) -> None:
     one = rig()
     text = one.path.read_text().replace("not_before = 22:00:00", 'not_before = "22:00"').replace("\n", "\r\n")
     one.path.write_bytes(b"\xef\xbb\xbf" + text.encode())
@@ -466,7 +466,7 @@ def test_two_names_of_one_appliance_are_refused(rig: Callable[..., Rig]) -> None
     plans.refuse_same_address(one.plan, "plan.toml", lambda name: Host(name, name))
 
 
-def test_options_become_words_of_a_command_line(rig: Callable[..., Rig]) -> None:
+def test_options_are_converted_to_command_line_arguments(rig: Callable[..., Rig]) -> None:
     pair = {pair.old: pair for _, pair in rig().plan.pairs()}["b-old"]
     assert pair.words == ("--allow=os-differs", "--offline=isolate", "--no-restore-ssh")
 
@@ -482,7 +482,7 @@ def test_campaign_can_begin_after_a_full_disk_has_cut_its_first_entry(left: byte
     assert CampaignJournal.reopened("branches").state.plan == str(one.path)
 
 
-def test_a_torn_last_line_is_dropped_and_damage_elsewhere_is_an_error(tmp_path: Path) -> None:
+def test_incomplete_last_line_is_dropped_and_damage_elsewhere_is_an_error(tmp_path: Path) -> None:
     journal = CampaignJournal("one", root=tmp_path)
     journal.write("begun", name="one", plan="p", inventory="", windows={})
     journal.write("started", pair="a")
@@ -529,7 +529,7 @@ def test_the_page_is_for_the_operator_only(rig: Callable[..., Rig], tmp_path: Pa
     assert page.stat().st_mode & 0o777 == 0o600
 
 
-def test_what_an_appliance_says_looks_like_no_line_of_the_campaign(rig: Callable[..., Rig]) -> None:
+def test_text_of_an_appliance_cannot_imitate_a_line_of_the_campaign(rig: Callable[..., Rig]) -> None:
     made = rig()
     forged = "it broke\nended: all is well\x1b[2J\n    what to do: rm -rf /"
     result = PairResult(("a-old → a-new"), "failed", "run-a", error=forged, remedy=forged, left=(forged,))

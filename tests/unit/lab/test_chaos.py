@@ -1,4 +1,4 @@
-"""Schedules are repeatable, leave no fault out, and are made smaller; labs side by side lose no piece of work."""
+"""Schedules of faults are repeatable, contain every fault, and are reduced; a pool of labs completes each task."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ ALL = [schedule_of(seed) for seed in range(1, 501)]
 EACH = [fault for schedule in ALL for fault in schedule.faults]
 
 
-def test_a_seed_is_always_the_same_schedule() -> None:
+def test_same_seed_gives_the_same_schedule() -> None:
     assert [schedule_of(seed) for seed in range(1, 501)] == ALL
     assert len(set(map(str, ALL))) > 450
 
 
-def test_five_hundred_schedules_leave_no_fault_out() -> None:
+def test_first_five_hundred_schedules_contain_every_fault() -> None:
     assert {(f.what, f.where) for f in EACH if f.kind == "world"} == {
         (w, s) for w in ENVIRONMENT_FAULTS for s in ("old", "new")
     }
@@ -40,14 +40,14 @@ def test_five_hundred_schedules_leave_no_fault_out() -> None:
     }
 
 
-def test_a_schedule_is_made_as_small_as_still_fails() -> None:
+def test_failing_schedule_is_reduced_to_the_faults_that_fail() -> None:
     faults = (Fault("kill", 3), Fault("clock", 5, value=30), Fault("full", 9, value=1), Fault("reset", value=2000))
     small = smallest_failing(Schedule(1, faults), lambda one: {f.kind for f in one.faults} >= {"clock", "reset"})
     assert [fault.kind for fault in small.faults] == ["clock", "reset"]
 
 
 @pytest.mark.parametrize("kind", ["reset", "silence"])
-def test_bytes_count_whichever_way_they_are_read(kind: str) -> None:
+def test_socket_fault_counts_bytes_read_into_a_buffer(kind: str) -> None:
     near, far = socket.socketpair()
     with near, far:
         near.settimeout(0.01)
@@ -55,7 +55,7 @@ def test_bytes_count_whichever_way_they_are_read(kind: str) -> None:
         faulty = FaultySocket(near, ByteCounter([{"kind": kind, "bytes": 5}]))
         room = memoryview(bytearray(20))
         if kind == "silence":
-            assert faulty.recv_into(room) == 10, "the last that arrives"
+            assert faulty.recv_into(room) == 10, "the last bytes that arrive"
             assert bytes(room[:10]) == b"some bytes"
             far.sendall(b"more")
         with pytest.raises(TimeoutError if kind == "silence" else ConnectionResetError):
@@ -76,20 +76,20 @@ def square(one: Any, number: int) -> tuple[int, int]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the labs are Linux's")
-def test_labs_side_by_side_do_every_piece_and_a_broken_lab_is_replaced_and_told() -> None:
+def test_failed_lab_is_replaced_and_its_task_returns_the_error() -> None:
     with LabPool(1, rig) as labs:
         found = dict(labs.each(square, range(5)))
     assert isinstance(found[3], LabFailed)
     assert "the lab fell over" in str(found[3])
     assert found[2] == (4, 3)
-    assert found[4] == (16, 1), "on a fresh one"
+    assert found[4] == (16, 1), "in a new lab"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the labs are Linux's")
-def test_a_walk_that_is_left_begins_no_further_piece() -> None:
+def test_closed_iteration_starts_no_further_task() -> None:
     begun: list[int] = []
     with LabPool(1, rig) as labs:
         numbers = (begun.append(number) or number for number in range(4, 10**9))  # type: ignore[func-returns-value]
         _, first = next(labs.each(square, numbers))
     assert first == (16, 1)
-    assert len(begun) <= 2, "one was done, and the next may have begun"
+    assert len(begun) <= 2, "one task was done, and the next may have started"

@@ -1,4 +1,4 @@
-"""Prune at its limits: clocks, how many copies are unusual, how many are named; and what it leaves in a store."""
+"""Prune at its limits: wrong clocks, unusual numbers of deletions, how many copies are named, what stays in a store."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_only_the_copy_of_that_host_goes() -> None:
     assert [(copy.host, copy.taken_at) for copy in going] == [("tscm-a", NOW - 9 * DAY)]
 
 
-def test_a_copy_that_was_never_verified_fills_no_place() -> None:
+def test_unverified_copy_takes_no_retention_slot() -> None:
     unverified, good, old = copy_of(NOW - DAY, verified=False), *days_of(NOW, 2, 3)
     assert prune.plan(catalog_of(unverified, good, old), last(1), NOW).going == (old,)
 
@@ -203,7 +203,7 @@ def test_a_copy_goes_with_its_records_and_the_rest_stays(store: Dated) -> None:
 
 
 @pytest.mark.parametrize("other", ["unverified", "future"])
-def test_only_a_verified_copy_of_a_true_date_proves_that_others_may_go(store: Dated, other: str) -> None:
+def test_only_a_verified_copy_with_a_plausible_date_permits_deletions(store: Dated, other: str) -> None:
     doubtful = readable(0.5)
     update = {"verified_at": None} if other == "unverified" else {"pulled_at": NOW - 5 * DAY}
     doubtful = replace(doubtful, manifest=doubtful.manifest.model_copy(update=update))

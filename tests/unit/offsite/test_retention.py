@@ -1,4 +1,4 @@
-"""Retention: what each rule keeps and why, and that no archive with a chosen date displaces a good copy."""
+"""Retention: which copies each rule keeps and why; an archive with a forged date displaces no valid copy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def kept(verdicts: list[Verdict]) -> list[Aged]:
     return [verdict.copy for verdict in verdicts if verdict.keep]
 
 
-def test_a_day_is_the_zone_s_day() -> None:
+def test_day_is_that_of_the_configured_zone() -> None:
     berlin = ZoneInfo("Europe/Berlin")
     evening, night = datetime(2025, 7, 1, 21, tzinfo=UTC), datetime(2025, 7, 1, 23, tzinfo=UTC)
     policy = replace(NOTHING, daily=5)
@@ -89,12 +89,12 @@ def test_a_copy_that_was_pulled_within_stays_however_old_its_name_is() -> None:
     assert "pulled within" in verdicts["1"].reasons
 
 
-def test_with_everything_off_the_newest_verified_stays() -> None:
+def test_policy_without_rules_keeps_the_newest_verified_copy() -> None:
     days = [aged(NOW - timedelta(days=n)) for n in range(1, 5)]
     assert kept(retain(days, NOTHING, NOW)) == [days[0]]
 
 
-def test_an_unverified_newest_does_not_push_out_the_verified_one() -> None:
+def test_unverified_newest_copy_does_not_displace_the_verified_copy() -> None:
     newest = aged(NOW - timedelta(days=1), verified=False)
     good = aged(NOW - timedelta(days=50))
     old = aged(NOW - timedelta(days=60), verified=False)
@@ -110,7 +110,7 @@ def test_a_naive_time_is_refused() -> None:
         retain([], NOTHING, datetime(2025, 1, 1))  # noqa: DTZ001
 
 
-def test_fixed_offsets_are_fine() -> None:
+def test_time_with_a_fixed_offset_is_accepted() -> None:
     assert kept(retain([aged(datetime(2025, 1, 1, tzinfo=timezone(timedelta(hours=-12))))], NOTHING, NOW))
 
 
@@ -152,7 +152,7 @@ def test_a_hostile_appliance_displaces_no_good_copy(poison: str, later: int) -> 
             assert copy.id in together, "kept, and fills no place"
 
 
-def test_a_copy_dated_in_the_future_never_fills_a_place() -> None:
+def test_copy_with_a_future_date_takes_no_retention_slot() -> None:
     good = daily(3)
     bad = Aged("a", "bad", NOW + timedelta(days=40), arrived=NOW)
     later = NOW + timedelta(days=60)
@@ -224,7 +224,7 @@ def test_a_copy_is_behind_those_that_arrived_before_it_with_a_later_date() -> No
 
 
 @pytest.mark.parametrize("more", [{"verified": False}, {"taken_at": NOW + 9 * DAY}])
-def test_no_copy_is_behind_one_that_proves_nothing(more: dict[str, object]) -> None:
+def test_unverified_copy_displaces_no_other_copy(more: dict[str, object]) -> None:
     nothing = replace(at("nothing", NOW - 2 * DAY, NOW - 5 * DAY), **{"taken_at": NOW - 5 * DAY + HOUR, **more})  # type: ignore[arg-type]
     good = at("good", NOW - 5 * DAY, NOW - 4 * DAY)
     assert not any(copy.behind for copy in in_order([nothing, good]))
@@ -256,7 +256,7 @@ def test_a_copy_of_this_moment_counts_and_one_of_a_second_later_does_not() -> No
     }  # fmt: skip
 
 
-def test_what_was_pulled_last_stays_whatever_its_date() -> None:
+def test_copy_pulled_last_is_kept_with_any_date() -> None:
     copies = [at("newest", NOW - 5 * DAY, NOW - 5 * DAY), at("old", NOW - 9 * DAY, NOW - 3 * DAY), at("gone", NOW - 8 * DAY, NOW - 8 * DAY)]  # fmt: skip
     assert told(in_order(copies), NOTHING) == {
         "newest": ("newest verified",), "old": ("pulled last",), "gone": ("gone", "no place left")
@@ -295,7 +295,7 @@ def test_the_search_agrees_about_the_limits(other: Aged) -> None:
     assert not unfair(other)
 
 
-def test_why_a_copy_without_verification_stays_or_goes() -> None:
+def test_verdict_on_an_unverified_copy_has_a_reason() -> None:
     good, policy = at("good", NOW - 10 * DAY), replace(NOTHING, unverified_for=timedelta(days=20))
     ages = {"newer": 9, "as old": 10, "twenty days": 20, "older": 21}
     copies = [at(id_, NOW - days * DAY, verified=False) for id_, days in ages.items()]

@@ -1,4 +1,4 @@
-"""Retention: properties of all policies and copies. What single rules do is in test_retention.py."""
+"""Retention: properties of all policies and copies. Single rules are tested in test_retention.py."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_the_newest_verified_copy_of_each_host_stays(
 
 
 @given(copies, policies, times)
-def test_future_protected_and_last_hope_copies_stay(given_: list[Aged], policy: RetentionPolicy, now: datetime) -> None:
+def test_future_protected_and_last_copies_are_kept(given_: list[Aged], policy: RetentionPolicy, now: datetime) -> None:
     gone = [v.copy for v in retain(given_, policy, now) if not v.keep]
     for copy in gone:
         assert copy.taken_at <= now
@@ -181,7 +181,7 @@ def test_with_times_of_arrival_a_second_prune_deletes_nothing(
 
 
 @given(pulled, policies, times, st.lists(times, max_size=60))
-def test_what_arrives_late_with_an_early_date_displaces_nothing(
+def test_copy_that_arrives_late_with_an_early_date_displaces_nothing(
     given_: list[Aged], policy: RetentionPolicy, now: datetime, dates: list[datetime]
 ) -> None:
     arrived = max([now, *(copy.known_at for copy in given_)]) + timedelta(hours=1)

@@ -1,3 +1,5 @@
+"""The buffer of a channel with much data: every byte once and in order, with timeouts and an event as in paramiko."""
+
 from __future__ import annotations
 
 import threading
@@ -11,7 +13,7 @@ from tscm_migrate.ssh.accelerated.blocks import BlockBuffer
 
 
 @given(st.lists(st.binary(min_size=1, max_size=50)), st.lists(st.integers(1, 80), min_size=1))
-def test_whatever_sizes_are_fed_and_read_every_byte_comes_once_and_in_order(fed: list[bytes], sizes: list[int]) -> None:
+def test_every_byte_is_read_once_and_in_order_with_any_sizes(fed: list[bytes], sizes: list[int]) -> None:
     pipe = BlockBuffer(block=16)
     for piece in fed:
         pipe.feed(piece)
@@ -24,7 +26,7 @@ def test_whatever_sizes_are_fed_and_read_every_byte_comes_once_and_in_order(fed:
     assert len(pipe) == 0
 
 
-def test_bytes_of_another_thread_arrive_and_a_block_is_waited_for() -> None:
+def test_bytes_fed_by_another_thread_are_read_completely() -> None:
     pipe = BlockBuffer(block=64 * 1000)
 
     def feed() -> None:
@@ -41,13 +43,13 @@ def test_bytes_of_another_thread_arrive_and_a_block_is_waited_for() -> None:
     assert sum(sizes) == 200_000
 
 
-def test_what_is_there_is_not_withheld_for_want_of_a_block() -> None:
+def test_bytes_fewer_than_a_block_are_returned_without_waiting() -> None:
     pipe = BlockBuffer()
     pipe.feed(b"a little")
     assert pipe.read(1 << 20, timeout=5) == b"a little"
 
 
-def test_silence_is_a_timeout_and_the_end_is_not() -> None:
+def test_read_without_data_is_a_timeout_and_after_close_is_empty() -> None:
     pipe = BlockBuffer()
     with pytest.raises(PipeTimeout):
         pipe.read(1, timeout=0.01)
@@ -57,7 +59,7 @@ def test_silence_is_a_timeout_and_the_end_is_not() -> None:
     assert pipe.read(1, timeout=0.01) == b""
 
 
-def test_the_event_tells_whether_a_read_would_wait() -> None:
+def test_event_is_set_while_a_read_would_not_block() -> None:
     pipe, event = BlockBuffer(), threading.Event()
     pipe.set_event(event)
     assert not event.is_set()

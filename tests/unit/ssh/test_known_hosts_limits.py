@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from filelock import FileLock
 
-from tests.unit.ssh.test_hostkeys import blob, hashed, line, pinned
+from tests.unit.ssh.test_known_hosts_files import blob, hashed, line, pinned
 from tscm_migrate.errors import InventoryError, UsageError
 from tscm_migrate.ssh import known_hosts
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.ssh.test_command import needs_sh, said
+from tests.unit.ssh.test_quoting import needs_sh, said
 from tscm_migrate.ssh import quoting
 from tscm_migrate.ssh.quoting import Frame, Marks, SudoMarks
 

@@ -1,3 +1,5 @@
+"""The output of a terminal as text: control sequences, the echo of an answer, secrets, and limits."""
+
 from __future__ import annotations
 
 import pytest
@@ -33,14 +35,14 @@ def shown(*packets: bytes) -> str:
         (b"wait\r", "wait"),
     ],
 )
-def test_a_terminal_shows_it_so(raw: bytes, text: str) -> None:
+def test_terminal_output_is_shown_as_text(raw: bytes, text: str) -> None:
     assert shown(raw) == text
 
 
 @pytest.mark.parametrize(
     "raw", ["\x1b[1;31mProceed\x1b[0m [y/n] é? ".encode(), b"a\r\nb\r\n \x1b]0;t\x1b\\c\r 5%\rd: "]
 )
-def test_the_cut_of_packets_changes_nothing(raw: bytes) -> None:
+def test_division_into_packets_does_not_change_the_text(raw: bytes) -> None:
     whole = shown(raw)
     for at in range(len(raw)):
         assert shown(raw[:at], raw[at:]) == whole
@@ -48,17 +50,17 @@ def test_the_cut_of_packets_changes_nothing(raw: bytes) -> None:
 
 
 @given(st.lists(st.binary(max_size=40), max_size=8))
-def test_any_bytes_become_text_without_control_characters(packets: list[bytes]) -> None:
+def test_any_bytes_are_shown_without_control_characters(packets: list[bytes]) -> None:
     text = shown(*packets)
     assert all(c.isprintable() or c in "\n\t" or not c.isascii() for c in text)
 
 
 @given(st.binary(max_size=200), st.integers(0, 200))
-def test_any_bytes_cut_anywhere_show_the_same(raw: bytes, at: int) -> None:
+def test_any_bytes_give_the_same_text_wherever_they_are_divided(raw: bytes, at: int) -> None:
     assert shown(raw[:at], raw[at:]) == shown(raw)
 
 
-def test_the_echo_of_what_was_typed_is_taken_out_even_in_pieces() -> None:
+def test_echo_of_the_answer_is_removed_when_it_is_divided() -> None:
     terminal = ScreenBuffer()
     terminal.feed(b"Go on? ")
     terminal.mark("yes")
@@ -67,7 +69,7 @@ def test_the_echo_of_what_was_typed_is_taken_out_even_in_pieces() -> None:
     assert terminal.text == "yes, going on\nNext: "
 
 
-def test_what_only_begins_like_the_echo_is_kept() -> None:
+def test_text_that_only_starts_like_the_echo_is_kept() -> None:
     terminal = ScreenBuffer()
     terminal.mark("y")
     terminal.feed(b"y")
@@ -75,7 +77,7 @@ def test_what_only_begins_like_the_echo_is_kept() -> None:
     assert terminal.text == "your name: "
 
 
-def test_a_secret_is_masked_wherever_it_comes_back() -> None:
+def test_secret_in_later_output_is_masked() -> None:
     terminal = ScreenBuffer()
     terminal.hide("hunter22")
     terminal.mark("hunter22")
@@ -84,7 +86,7 @@ def test_a_secret_is_masked_wherever_it_comes_back() -> None:
     assert terminal.line == f"again {MASK}"
 
 
-def test_an_endless_line_and_endless_lines_stay_bounded() -> None:
+def test_length_and_number_of_stored_lines_are_limited() -> None:
     terminal = ScreenBuffer(limit=1000)
     for _ in range(100):
         terminal.feed(b"x" * 500)
@@ -94,7 +96,7 @@ def test_an_endless_line_and_endless_lines_stay_bounded() -> None:
     assert len(terminal.text) <= 1100
 
 
-def test_an_escape_that_never_ends_does_not_swallow_everything() -> None:
+def test_unterminated_escape_sequence_does_not_hide_later_text() -> None:
     terminal = ScreenBuffer()
     terminal.feed(b"\x1b]" + b"z" * 5000)
     terminal.feed(b"prompt? ")

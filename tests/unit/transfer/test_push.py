@@ -1,4 +1,4 @@
-"""What is refused before an appliance is asked anything."""
+"""A push that is refused before anything is sent to an appliance."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_an_empty_archive_is_not_pushed(tmp_path: Path) -> None:
+def test_empty_archive_is_not_pushed(tmp_path: Path) -> None:
     archive = tmp_path / "threatstop_backup_2024-05-01_03_00_00.tsbak"
     archive.touch()
     with pytest.raises(TransferError, match=r"\.tsbak is empty; nothing was copied") as refused:

@@ -1,4 +1,4 @@
-"""Whatever a hostile tar sends, nothing comes through but the file that was asked for."""
+"""Only the requested files are unpacked from the tar stream of a hostile appliance."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def read(stream: bytes, *archives: Archive, step: int = 700) -> list[bytes]:
 
 
 @given(st.lists(st.binary(max_size=3000), min_size=1, max_size=4), st.integers(1, 5000))
-def test_plain_files_come_through_however_they_are_cut(contents: list[bytes], step: int) -> None:
+def test_requested_files_are_unpacked_with_any_size_of_chunks(contents: list[bytes], step: int) -> None:
     names = [f"threatstop_backup_2024-05-01_03_00_0{n}.tsbak" for n in range(len(contents))]
     stream = tar(*((member(name), data) for name, data in zip(names, contents, strict=True)))
     wanted = [Archive(name, "/b", len(data)) for name, data in zip(names, contents, strict=True)]
@@ -58,7 +58,7 @@ def test_plain_files_come_through_however_they_are_cut(contents: list[bytes], st
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT, tarfile.USTAR_FORMAT])
-def test_anything_else_is_refused(hostile: tarfile.TarInfo, form: int) -> None:
+def test_member_with_another_name_or_type_is_refused(hostile: tarfile.TarInfo, form: int) -> None:
     try:
         stream = tar((hostile, b"hello" if hostile.isreg() else b""), form=form)
     except ValueError:
@@ -68,23 +68,23 @@ def test_anything_else_is_refused(hostile: tarfile.TarInfo, form: int) -> None:
 
 
 @pytest.mark.parametrize("data", [b"hell", b"hello!"])
-def test_another_size_is_refused(data: bytes) -> None:
+def test_member_with_another_size_is_refused(data: bytes) -> None:
     with pytest.raises(TransferError, match="and had 5 before"):
         read(tar((member(), data)), ARCHIVE)
 
 
 @pytest.mark.parametrize("length", [0, 3, 512, 514])
-def test_a_cut_stream_is_no_end(length: int) -> None:
+def test_truncated_stream_is_an_error(length: int) -> None:
     with pytest.raises(TransferError, match="ends early"):
         read(tar((member(), b"hello"))[:length], ARCHIVE)
 
 
-def test_more_than_was_asked_for_is_refused() -> None:
+def test_member_that_was_not_requested_is_refused() -> None:
     with pytest.raises(TransferError, match="more than was requested"):
         read(tar((member(), b"hello"), (member("etc/passwd"), b"x")), ARCHIVE)
 
 
-def test_our_own_headers_are_read_by_tar() -> None:
+def test_written_header_is_valid_tar() -> None:
     stream = tarstream.header(f".{NAME}.part", 5) + b"hello" + tarstream.padding(5) + tarstream.END
     with tarfile.open(fileobj=io.BytesIO(stream)) as found:
         (info,) = found.getmembers()

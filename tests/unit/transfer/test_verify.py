@@ -1,4 +1,4 @@
-"""A pulled archive is looked into: whole or not, open or not, and no plaintext on the disk."""
+"""A pulled archive is checked: complete, decrypted if the passphrase is known, and without plaintext on the disk."""
 
 from __future__ import annotations
 
@@ -39,25 +39,25 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @needs_gpg
-def test_a_whole_message_is_found_whole_and_a_cut_one_is_not(sealed: bytes) -> None:
+def test_complete_message_is_valid_and_a_truncated_one_is_not(sealed: bytes) -> None:
     assert openpgp.walk(io.BytesIO(sealed), len(sealed)).why_not == ""
     for size in (0, 1, 10, len(sealed) // 2, len(sealed) - 1):
         assert openpgp.walk(io.BytesIO(sealed[:size]), size).why_not
 
 
 @needs_gpg
-def test_what_hangs_on_behind_is_found(sealed: bytes) -> None:
+def test_bytes_after_the_message_are_detected(sealed: bytes) -> None:
     longer = sealed + b"<html>"
     assert openpgp.walk(io.BytesIO(longer), len(longer)).why_not
 
 
 @pytest.mark.parametrize("data", [b"hello", b"\xff" * 40, b"\xd2\xff\xff\xff\xff\xff", bytes(100), b"\x85" * 50])
-def test_noise_is_no_message(data: bytes) -> None:
+def test_random_bytes_are_not_a_message(data: bytes) -> None:
     assert openpgp.walk(io.BytesIO(data), len(data)).why_not
 
 
 @needs_gpg
-def test_the_passphrase_opens_it_to_its_last_byte(sealed: bytes, tmp_path: Path) -> None:
+def test_archive_is_decrypted_to_its_last_byte_and_damage_is_an_error(sealed: bytes, tmp_path: Path) -> None:
     path = tmp_path / "threatstop_backup_2024-05-01_03_00_00.tsbak.gpg"
     path.write_bytes(sealed)
     assert verify.look(path, PASS).members == 3
@@ -98,16 +98,14 @@ def plain_tar(entries: int, size: int = 10) -> bytes:
     ],
     ids=["one entry", "four entries", "a tar without entries", "not a tar", "empty"],
 )
-def test_the_entries_of_a_plain_archive_are_counted(tmp_path: Path, data: bytes, members: int, text: str) -> None:
+def test_entries_of_a_plain_archive_are_counted(tmp_path: Path, data: bytes, members: int, text: str) -> None:
     path = tmp_path / "threatstop_backup_2024-05-01_03_00_00.tsbak"
     path.write_bytes(data)
     assert verify.look(path, None) == verify.Opened(members, text)
 
 
 @pytest.mark.parametrize("data", [plain_tar(3, 1 << 20), b"x" * (4 << 20)], ids=["tar", "not a tar"])
-def test_an_archive_that_is_larger_than_any_backup_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes
-) -> None:
+def test_archive_larger_than_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
     monkeypatch.setattr(compression, "LARGEST", 1 << 20)
     path = tmp_path / "threatstop_backup_2024-05-01_03_00_00.tsbak"
     path.write_bytes(data)
@@ -118,7 +116,7 @@ def test_an_archive_that_is_larger_than_any_backup_is_refused(
 
 @needs_gpg
 @pytest.mark.parametrize("plain", [b"no tar" * 100, plain_tar(0)], ids=["not a tar", "a tar without entries"])
-def test_an_encrypted_file_without_entries_is_decrypted_to_its_end(tmp_path: Path, plain: bytes) -> None:
+def test_encrypted_file_without_entries_is_decrypted_to_its_end(tmp_path: Path, plain: bytes) -> None:
     path = tmp_path / "threatstop_backup_2024-05-01_03_00_00.tsbak.gpg"
     argv = ["gpg", "--homedir", str(tmp_path), "--batch", "--pinentry-mode", "loopback", "--passphrase", PASS.reveal()]
     argv += ["--s2k-count", "1024", "-o", str(path), "-c"]
@@ -137,7 +135,7 @@ def test_an_encrypted_file_without_entries_is_decrypted_to_its_end(tmp_path: Pat
         ({"moved": 0, "kept": True}, "it existed already"),
     ],
 )
-def test_the_result_tells_what_was_sent(sent: dict[str, int], how: str) -> None:
+def test_result_line_shows_size_hash_and_bytes_sent(sent: dict[str, int], how: str) -> None:
     archive = Archive("backup.tsbak", "/opt/backup", 12_300_000, "ab" * 32)
     text = verify.line(Sent(archive, **sent), "backup.tsbak")
     assert text == f"backup.tsbak: 12300000 bytes, SHA-256 {'ab' * 32} on both sides ({how})"

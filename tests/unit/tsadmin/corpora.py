@@ -1,6 +1,6 @@
-"""Questions in many people's words, and what they are to be answered: the corpora that measure the shipped dialects.
+"""Questions in many wordings with their expected answers: the corpora that the shipped dialects are measured with.
 
-The run wants SSH restored, cron not, the old one's network settings, and an encrypted backup.
+The options of the run: restore SSH, do not restore cron, use the old appliance's network settings, encrypt the backup.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A dialogue without an appliance: the shipped dialects, a run's wishes, and lines that are shown."""
+"""Helpers for dialogues without an appliance: the shipped dialects, the options of a run, and lines of output."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def site(text: str) -> Dialect:
 
 
 def answer(one: QuestionReader, text: str) -> str | None:
-    """What would be typed at the last line of a text; nothing is sent."""
+    """Return what would be typed at the last line of a text; nothing is sent."""
     return one.read(text.split("\n"), suggest=False).answer
 
 
 def say(one: QuestionReader, text: str) -> str | None:
-    """The same, and it is sent."""
+    """Return what would be typed at the last line of a text, and record it as sent."""
     lines = text.split("\n")
     found = one.read(lines, suggest=False)
     if found.kind is not None:

@@ -1,4 +1,4 @@
-"""How the end of `tsadmin update` is judged, where neither its words nor its statuses are documented."""
+"""Success or failure of `tsadmin update`, from its exit status and its output; neither is documented."""
 
 from __future__ import annotations
 

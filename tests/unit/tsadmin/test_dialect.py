@@ -1,4 +1,4 @@
-"""A dialect is closed: the loader refuses what would match more than it says, and names the place."""
+"""A dialect file: the loader refuses a row that would match more than its text, and names the file and the row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the lines that tsadmin prints mean for its end."""
+"""The lines that tsadmin prints: which mean failure, which are shown, and which are ignored."""
 
 from __future__ import annotations
 
@@ -139,35 +139,35 @@ NOTHING = (
 
 
 @pytest.mark.parametrize("line", FAILURES)
-def test_a_line_that_means_failure_counts_with_any_exit_status(line: str) -> None:
+def test_failure_line_is_reported_as_failure(line: str) -> None:
     found = output.read(f"[INFO ] : begin\n{line}\n[INFO ] : end\n")
     assert (found.failures, found.troubles, found.lines, found.gist) == ((line,), (line,), (line,), line)
 
 
 @pytest.mark.parametrize("line", TROUBLES)
-def test_a_line_of_trouble_is_shown_and_is_not_yet_a_failure(line: str) -> None:
+def test_error_line_is_shown_and_is_not_a_failure(line: str) -> None:
     found = output.read(f"{line}\ndone\n")
     assert (found.failures, found.troubles, found.lines) == ((), (line,), (line,))
 
 
 @pytest.mark.parametrize("line", NOTICES)
-def test_a_warning_or_what_was_left_out_or_filled_in_is_shown(line: str) -> None:
+def test_warning_and_skipped_or_default_value_are_shown(line: str) -> None:
     found = output.read(f"{line}\ndone\n")
     assert (found.failures, found.troubles, found.lines) == ((), (), (line,))
 
 
 @pytest.mark.parametrize("line", NOTHING)
-def test_an_absence_a_name_or_a_condition_is_not_shown(line: str) -> None:
+def test_line_that_reports_no_problem_is_not_shown(line: str) -> None:
     assert output.read(f"{line}\n").lines == ()
 
 
-def test_a_word_that_is_a_devices_name_is_read_as_a_name() -> None:
+def test_device_name_is_not_read_as_a_problem() -> None:
     text = "[INFO ] : Restoring 'Cisco ASA' device invalid\n[INFO ] : Update of fatal complete\nwarning: done\n"
     assert output.read(text, names=("invalid", "fatal", "warning")).lines == ()
     assert len(output.read(text).lines) == 3
 
 
-def test_what_is_said_of_an_answer_is_no_failure_once_the_program_went_on() -> None:
+def test_rejected_answer_is_not_a_failure_if_the_program_continued() -> None:
     asked = "Enter backup number: 9\n[ERROR] : Invalid selection\n"
     assert output.read(f"{asked}Enter backup number: 1\n[INFO ] : Restore complete\n").failures == ()
     assert output.read(asked).failures == ("[ERROR] : Invalid selection",)
@@ -175,18 +175,18 @@ def test_what_is_said_of_an_answer_is_no_failure_once_the_program_went_on() -> N
     assert output.read(again).failures == ()
 
 
-def test_an_answered_question_is_not_read() -> None:
+def test_answered_question_is_not_read_as_output() -> None:
     question = "Are invalid entries to be skipped[y/n]: "
     assert output.read(f"{question}n\nRestore complete\n", questions=(question,)).lines == ()
 
 
-def test_colours_do_not_hide_a_level_and_a_flood_of_warnings_has_an_end() -> None:
+def test_colours_are_ignored_and_the_number_of_warnings_is_limited() -> None:
     assert output.read("\x1b[31m[FATAL]\x1b[0m : stop\n").failures == ("[FATAL] : stop",)
     flood = output.read("".join(f"[WARN ] : entry {number}\n" for number in range(5000)))
     assert (len(flood.lines), flood.lines[-1]) == (201, "(4800 more lines of this kind are not shown)")
 
 
-def test_a_device_that_was_left_out_is_named() -> None:
+def test_skipped_device_is_named() -> None:
     said = output.read("[WARN ] : Skipping edge-asa\n[INFO ] : edge done\n")
     assert output.leaves_out(said, "edge-asa") == "[WARN ] : Skipping edge-asa"
     assert output.leaves_out(said, "edge") == ""

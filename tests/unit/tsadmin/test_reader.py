@@ -1,4 +1,4 @@
-"""One dialogue: which lines are the question, what stands above it, what was answered before."""
+"""The answers in one dialogue, which depend on the question, the lines above it, and the earlier answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.tsadmin.corpora import NAME
 from tests.unit.tsadmin.support import SHIPPED, answer, reader, say, site
-from tests.unit.tsadmin.test_measures import ADDRESSES, DEVICES, LISTED
+from tests.unit.tsadmin.test_corpora import ADDRESSES, DEVICES, LISTED
 from tscm_migrate.tsadmin.reader import dialects
 
 if TYPE_CHECKING:
@@ -30,18 +30,18 @@ RESTART = "Network settings saved. They need a restart of the system to take eff
         f"1) Delete {NAME}\n2) Delete {OTHER}\n#? ", "> ", "#? ", "Enter backup number: ", "Enter backup number [default 1] ",
     ],
 )  # fmt: skip
-def test_an_archives_number_goes_to_no_other_question(text: str) -> None:
+def test_archive_number_is_not_sent_to_any_other_question(text: str) -> None:
     assert answer(reader(), text) is None
 
 
 @pytest.mark.parametrize(
     "text", [f"{COLUMNS}> (1 - 3) [default 1] ", f"{COLUMNS}> ", f"{COLUMNS}Backup to restore (1 - 3) "]
 )
-def test_a_menu_in_columns_is_chosen_from(text: str) -> None:
+def test_archive_is_selected_in_a_menu_with_columns(text: str) -> None:
     assert answer(reader(), text) == "2"
 
 
-def test_a_number_that_was_not_taken_is_given_once_more_and_no_oftener() -> None:
+def test_rejected_archive_number_is_sent_once_more_only() -> None:
     one = reader()
     assert say(one, f"{LISTED}Enter backup number: ") == "1"
     assert say(one, "[ERROR] : Invalid selection\nEnter backup number: ") == "1"
@@ -52,14 +52,14 @@ def test_a_number_that_was_not_taken_is_given_once_more_and_no_oftener() -> None
     assert say(reader(), "9 is an invalid choice.\n> ") is None
 
 
-def test_a_number_is_not_given_to_what_comes_after_the_list() -> None:
+def test_archive_number_is_not_sent_after_the_list_was_answered() -> None:
     one = reader()
     assert say(one, f"{LISTED}Enter backup number: ") == "1"
     assert say(one, "Old devices will be removed.\nEnter backup number: ") is None
     assert say(one, "> ") is None
 
 
-def test_a_list_without_the_archive_is_named_and_not_chosen_from() -> None:
+def test_list_without_the_archive_is_reported_and_not_answered() -> None:
     found = reader().read(f"1) {OTHER}\nEnter backup number: ".split("\n"))
     assert (found.answer, found.not_listed) == (None, f"{NAME} is not in the list that its restore shows")
 
@@ -120,12 +120,12 @@ def test_a_list_without_the_archive_is_named_and_not_chosen_from() -> None:
         ("The backup has a cron schedule.\nPress Enter to continue", None),
     ],
 )
-def test_a_question_is_read_whole(text: str, expected: str | None) -> None:
+def test_question_is_answered_only_if_all_its_text_is_known(text: str, expected: str | None) -> None:
     assert answer(reader(), text) == expected
 
 
 @pytest.mark.parametrize("extra", ["[WARN ] : The portal will be reset\n", "All logs are deleted.\n", "reset\n"])
-def test_a_bare_continue_needs_known_facts_and_nothing_else_above_it(extra: str) -> None:
+def test_bare_continue_is_answered_only_below_known_lines(extra: str) -> None:
     assert answer(reader(), f"{DEVICES}Continue[y/n]: ") == "y"
     assert answer(reader(), f"{extra}{DEVICES}Continue[y/n]: ") is None
     assert answer(reader(), f"{DEVICES}{extra}Continue[y/n]: ") is None
@@ -136,7 +136,7 @@ def test_a_bare_continue_needs_known_facts_and_nothing_else_above_it(extra: str)
     assert say(after, f"{DEVICES}Continue[y/n]: ") == "y", "what came before the last answer does not count"
 
 
-def test_an_address_that_is_not_ours_makes_it_another_question() -> None:
+def test_network_question_with_another_address_is_not_answered() -> None:
     assert answer(reader(), f"{ADDRESSES}Update network configuration[y/n]: ") == "y"
     assert answer(reader(address="10.1.1.44"), f"{ADDRESSES}Update network configuration[y/n]: ") is None
     found = reader().read(["Change IP to 10.9.9.9? [y/n] "])
@@ -144,7 +144,7 @@ def test_an_address_that_is_not_ours_makes_it_another_question() -> None:
 
 
 @pytest.mark.parametrize(("encrypt", "expected"), [(True, "y"), (False, "n")])
-def test_encryption_that_is_off_is_turned_on_only_where_it_is_wanted(encrypt: bool, expected: str) -> None:  # noqa: FBT001
+def test_encryption_is_turned_on_only_if_requested(encrypt: bool, expected: str) -> None:  # noqa: FBT001
     text = "Backups are not encrypted at the moment. Turn encryption on? (Y/n)"
     assert answer(reader("backup", encrypt=encrypt), text) == expected
 
@@ -156,18 +156,18 @@ def test_encryption_that_is_off_is_turned_on_only_where_it_is_wanted(encrypt: bo
         "Reboot now[y/n]: ", "A reboot is required.\nContinue? [y/n] ",
     ],
 )  # fmt: skip
-def test_a_backup_is_asked_nothing_about_archives_network_and_restarts(text: str) -> None:
+def test_backup_answers_no_question_of_a_restore(text: str) -> None:
     assert answer(reader(), text) is not None
     assert answer(reader("backup"), text) is None
 
 
-def test_every_name_server_is_given_once_and_then_none() -> None:
+def test_each_name_server_is_sent_once_and_then_an_empty_line() -> None:
     one = reader()
     assert say(one, "DNS Server: ") == "10.1.1.1"
     assert [say(one, f"Adding: DNS Server '10.1.1.{n}'\nDNS Server: ") for n in (1, 2)] == ["10.1.1.2", ""]
 
 
-def test_an_answer_that_was_not_taken_is_spelled_as_is_asked() -> None:
+def test_rejected_answer_is_repeated_in_the_requested_spelling() -> None:
     one = reader()
     assert say(one, "Restore SSH configuration? (y or n) ") == "y"
     assert say(one, "Invalid yes or no response. Options are: y or n\nRestore SSH configuration? [default n] ") == "y"
@@ -179,14 +179,14 @@ def test_an_answer_that_was_not_taken_is_spelled_as_is_asked() -> None:
     assert say(reader(), "Please type 'yes' or 'no': ") is None
 
 
-def test_a_name_is_typed_only_where_a_row_says_so() -> None:
+def test_host_name_is_typed_only_if_a_row_asks_for_it() -> None:
     text = "Type the name of this system (tscm-new) to confirm: "
     own = site('[[question]]\nkind = "confirm"\ntext = "Type the name of this system ({hostname}) to confirm"\n')
     assert answer(reader(), text) is None
     assert answer(reader("restore", own), text) == "tscm-new"
 
 
-def test_a_site_goes_before_what_is_shipped_and_a_secret_has_its_rows_only() -> None:
+def test_site_dialect_has_priority_and_secrets_are_sent_to_their_rows_only() -> None:
     own = site(
         '[[question]]\nkind = "literal"\nanswer = "n"\ntext = "Use DHCP"\n'
         '[[question]]\nkind = "passphrase"\ntext = "Open sesame"\n'
@@ -198,24 +198,24 @@ def test_a_site_goes_before_what_is_shipped_and_a_secret_has_its_rows_only() -> 
     assert one.read(["Open sesame now: "]).suggestion is None
 
 
-def test_a_suggestion_is_for_a_question_with_a_word_too_many_but_none_that_turns_it() -> None:
+def test_question_with_an_extra_word_has_a_suggestion_unless_the_word_changes_it() -> None:
     assert reader().read(["Restore vendor SSH configuration? [y/n] "]).suggestion == "y"
     assert reader().read(["Never restore SSH configuration? [y/n] "]).suggestion is None
     assert reader().read(["Restore other SSH configuration? [y/n] "]).suggestion is None
 
 
-def test_what_a_pager_stopped_still_belongs_to_the_question() -> None:
+def test_lines_before_a_pager_prompt_belong_to_the_question() -> None:
     one = reader()
     assert say(one, f"{LISTED}--More--") == " "
     assert say(one, "Enter backup number: ") == "1"
 
 
-def test_a_restore_under_way_is_continued_only_where_it_is_ours() -> None:
+def test_restore_in_progress_is_continued_only_if_this_run_started_it() -> None:
     text = "A restore is in progress (phase 2). Continue it? "
     assert (answer(reader(), text), answer(reader(continues=True), text)) == (None, "y")
 
 
-def test_sudo_may_ask_for_each_of_its_calls_but_not_again_for_a_password_that_it_refused() -> None:
+def test_sudo_gets_its_password_at_each_call_until_it_refuses_it() -> None:
     one = reader()
     assert [say(one, "[sudo] Passwort für threatstop: ") for _ in range(12)] == ["sudo word"] * 12
     assert say(one, "Sorry, try again.\n[sudo] password for threatstop: ") is None
@@ -294,14 +294,14 @@ def test_question_without_a_known_value_is_not_answered() -> None:
     assert (found.answer, "no value is known for a question of kind gateway" in found.why) == (None, True)
 
 
-def test_answer_that_was_not_taught_is_not_made_up() -> None:
+def test_answer_that_was_not_taught_is_not_sent() -> None:
     own = site('[[question]]\nkind = "ssh"\ntext = "SSH: restore or skip"\ndoes = "R"\n')
     found = [reader("restore", own, restore_ssh=wanted).read(["SSH: restore or skip: "]) for wanted in (True, False)]
     assert [one.answer for one in found] == ["R", None]
     assert found[1].why == "site: the other answer has not been taught"
 
 
-def test_more_name_servers_are_wanted_until_each_is_given() -> None:
+def test_question_for_more_name_servers_is_confirmed_until_each_is_sent() -> None:
     one, more = reader(), "Add another DNS server? [y/n] "
     assert [say(one, text) for text in ("DNS Server: ", more, "DNS Server: ", more)] == [
         "10.1.1.1",

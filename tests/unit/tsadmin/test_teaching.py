@@ -1,4 +1,4 @@
-"""What a person teaches becomes exact rows with slots, never a secret, and serves another wish, too."""
+"""An answer of the operator becomes an exact row with slots, without secrets, that is valid for other options, too."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def lesson(one: QuestionReader, text: str, typed: str, *, unseen: bool = False) 
 
 
 def taught(file: Path, text: str, typed: str, kind: Kind | None = None, **changes: object) -> str:
-    """What the person is told; with the one kind that is certain where none is given."""
+    """Return the message to the operator; without `kind`, the question must have exactly one possible kind."""
     one = reader("restore", **changes)
     learned = lesson(one, text, typed)
     if kind is None:
@@ -40,7 +40,7 @@ def again(file: Path, text: str, **changes: object) -> str | None:
     return answer(QuestionReader(intent(**changes), (load(file), *SHIPPED)), text)
 
 
-def test_a_row_of_yes_and_no_keeps_what_a_yes_does(tmp_path: Path) -> None:
+def test_taught_yes_or_no_row_follows_the_options_of_the_run(tmp_path: Path) -> None:
     file = tmp_path / "dialect.toml"
     taught(file, "Shall the keys of the door be painted? [y/n] ", "y", Kind.SSH)
     taught(file, "Shall the door stay as it is? [y/n] ", "n", Kind.SSH)
@@ -63,7 +63,7 @@ def test_a_row_of_yes_and_no_keeps_what_a_yes_does(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shown", ["{aye|nay}", "[aye|nay]", "(aye | nay)", "<aye|nay>", "[aye/nay]", "{aye,nay}"])
-def test_words_to_choose_from_are_taught_as_they_are_shown(tmp_path: Path, shown: str) -> None:
+def test_choice_of_words_is_taught_as_shown(tmp_path: Path, shown: str) -> None:
     file = tmp_path / "dialect.toml"
     question = f"Shall the keys of the door be painted {shown}: "
     taught(file, question, "aye", Kind.SSH)
@@ -74,13 +74,13 @@ def test_words_to_choose_from_are_taught_as_they_are_shown(tmp_path: Path, shown
     assert again(file, question.replace("door", "barn")) is None
 
 
-def test_in_a_rehearsal_without_ssh_a_no_teaches_that_a_yes_does_it(tmp_path: Path) -> None:
+def test_no_in_a_run_without_ssh_teaches_yes_for_a_run_with_ssh(tmp_path: Path) -> None:
     file = tmp_path / "dialect.toml"
     taught(file, "The lock as well? [y/n] ", "n", Kind.SSH, restore_ssh=False)
     assert again(file, "The lock as well? [y/n] ", restore_ssh=True) == "y"
 
 
-def test_numbers_addresses_and_archives_become_slots(tmp_path: Path) -> None:
+def test_numbers_and_addresses_become_slots(tmp_path: Path) -> None:
     file = tmp_path / "dialect.toml"
     taught(file, "Move 14 fish from 10.1.1.43 to 10.9.9.9? [y/n] ", "n", Kind.LITERAL)
     assert again(file, "Move 3 fish from 10.1.1.43 to 10.8.8.8? [y/n] ") == "n"
@@ -88,7 +88,7 @@ def test_numbers_addresses_and_archives_become_slots(tmp_path: Path) -> None:
     assert again(file, "Move many fish from 10.1.1.43 to 10.8.8.8? [y/n] ") is None
 
 
-def test_the_number_of_the_archive_makes_a_row_of_that_kind(tmp_path: Path) -> None:
+def test_typed_archive_number_teaches_a_row_of_kind_archive(tmp_path: Path) -> None:
     file = tmp_path / "dialect.toml"
     taught(file, f"{LIST}Which Nr. shall be taken (0-0)? ", "0")
     other = f"Nr  File\n0  threatstop_backup_2020-01-01_00_00_00.tsbak\n1  {NAME}\nWhich Nr. shall be taken (0-1)? "
@@ -96,7 +96,7 @@ def test_the_number_of_the_archive_makes_a_row_of_that_kind(tmp_path: Path) -> N
     assert again(file, "Which Nr. shall be taken (0-1)? ") is None
 
 
-def test_a_menu_is_learned_with_its_rows_and_a_typed_name_by_its_place(tmp_path: Path) -> None:
+def test_menu_is_taught_with_its_entries_and_a_host_name_as_a_slot(tmp_path: Path) -> None:
     file = tmp_path / "dialect.toml"
     menu = "Network settings saved.\n1) Restart the system now\n2) Return to the shell\n#? "
     taught(file, menu, "2", Kind.LITERAL)
@@ -107,7 +107,7 @@ def test_a_menu_is_learned_with_its_rows_and_a_typed_name_by_its_place(tmp_path:
     assert again(file, "Type the name of this system (other) to confirm: ") == "other"
 
 
-def test_a_question_that_says_nothing_by_itself_is_learned_with_what_stands_above_it(tmp_path: Path) -> None:
+def test_bare_question_is_taught_with_the_lines_above_it(tmp_path: Path) -> None:
     file = tmp_path / "dialect.toml"
     taught(file, "The portal is told of it.\nContinue? [y/n] ", "y", Kind.LITERAL)
     assert again(file, "The portal is told of it.\nContinue? [y/n] ") == "y"
@@ -115,16 +115,16 @@ def test_a_question_that_says_nothing_by_itself_is_learned_with_what_stands_abov
     assert again(file, "Continue? [y/n] ") is None
 
 
-def test_a_secret_that_was_typed_is_in_no_file(tmp_path: Path) -> None:
+def test_typed_secret_is_not_written_to_a_file(tmp_path: Path) -> None:
     file = tmp_path / "dialect.toml"
     one = reader()
     known = lesson(one, "Open sesame: ", "pass phrase")
     assert known.kinds == [Kind.PASSPHRASE]
     learn(known, Kind.PASSPHRASE, file, one)
     unseen = lesson(one, "Password of the archive's lid: ", "hunter2", unseen=True)
-    assert unseen.kinds == [], "it is another secret: the passphrase must not go there the next time"
+    assert unseen.kinds == [], "it is another secret: the passphrase must not be sent there the next time"
     recorded = lesson(reader(passphrase=None, sudo=None), "Password of the archive's lid: ", "hunter2", unseen=True)
-    assert recorded.kinds == [Kind.PASSPHRASE, Kind.SUDO], "nothing is known that it could be"
+    assert recorded.kinds == [Kind.PASSPHRASE, Kind.SUDO], "no known secret was typed, so it can be either"
     learn(recorded, Kind.PASSPHRASE, file, one)
     text = file.read_text(encoding="utf-8")
     assert "pass phrase" not in text
@@ -140,7 +140,7 @@ def test_a_secret_that_was_typed_is_in_no_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["* for all: ", "a.*b? [y/n] ", "{x}? [y/n] "])
-def test_what_a_dialect_cannot_hold_is_told_and_not_written(tmp_path: Path, text: str) -> None:
+def test_question_that_a_dialect_cannot_express_is_reported_and_not_written(tmp_path: Path, text: str) -> None:
     file = tmp_path / "dialect.toml"
     with pytest.raises(NotRemembered):
         taught(file, text, "y", Kind.LITERAL)
@@ -148,7 +148,7 @@ def test_what_a_dialect_cannot_hold_is_told_and_not_written(tmp_path: Path, text
 
 
 @pytest.mark.parametrize("typed", ["y", "Kq7-vex-zorn"])
-def test_a_secret_that_an_appliance_shows_in_its_question_is_in_no_file(
+def test_known_secret_in_question_or_answer_is_not_written_to_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str
 ) -> None:
     monkeypatch.setattr(redact, "known", redact.Redactor())
@@ -160,7 +160,7 @@ def test_a_secret_that_an_appliance_shows_in_its_question_is_in_no_file(
     assert not file.exists()
 
 
-def test_a_recording_holds_no_secret_that_was_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recording_contains_no_known_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redact, "known", redact.Redactor())
     redact.known.add("Kq7-vex-zorn")
     made = Recording("tscm-new", "restore", [Recorded("Kq7-\x1b[1mvex-zorn? ", ("said Kq7-vex-zorn",), "operator")])
@@ -169,14 +169,14 @@ def test_a_recording_holds_no_secret_that_was_shown(tmp_path: Path, monkeypatch:
     assert Recording.read(tmp_path / "made.json").asked[0].prompt == f"{redact.BLANK}? "
 
 
-def test_what_is_taught_takes_effect_at_once() -> None:
+def test_taught_row_is_used_immediately() -> None:
     one = reader()
     text = "Shall the moon be painted? [y/n] "
     learn(lesson(one, text, "y"), Kind.LITERAL, None, one)
     assert answer(one, text) == "y"
 
 
-def test_a_list_of_devices_above_a_question_that_says_enough_is_no_part_of_it(tmp_path: Path) -> None:
+def test_device_list_above_a_specific_question_is_not_taught(tmp_path: Path) -> None:
     file = tmp_path / "dialect.toml"
     asked = "Those that the archive knows as well\nlose what is set here now. Carry on? [y/n]\n> "
     taught(file, f"This machine has devices already:\n  fw-1\n  fw-2\n{asked}", "y", Kind.DEVICES_EXIST)
@@ -184,7 +184,7 @@ def test_a_list_of_devices_above_a_question_that_says_enough_is_no_part_of_it(tm
     assert "fw-1" not in file.read_text(encoding="utf-8")
 
 
-def test_a_list_that_a_pager_stopped_is_shown_and_chosen_from(tmp_path: Path) -> None:
+def test_archive_list_before_a_pager_prompt_is_used_for_teaching(tmp_path: Path) -> None:
     file = tmp_path / "dialect.toml"
     one = reader()
     assert say(one, f"1) {NAME}\n2) {OTHER}\n--More--") == " "
@@ -196,8 +196,8 @@ def test_a_list_that_a_pager_stopped_is_shown_and_chosen_from(tmp_path: Path) ->
     assert again(file, f"1) {OTHER}\n2) {NAME}\nSlot, please: ") == "2"
 
 
-def test_a_network_question_below_an_address_that_no_row_knows_is_learned_with_that_line(tmp_path: Path) -> None:
-    """Without it, it would never be known again: another address above it makes it another question."""
+def test_network_question_is_taught_with_the_address_line_above_it(tmp_path: Path) -> None:
+    """Without that line the row would never match: another address above a question makes it another question."""
     file = tmp_path / "dialect.toml"
     ask = "** The backup is of a machine at {}, this one has {}.\nTake over the network settings out of it? [Y/n] "
     told = taught(file, ask.format("10.1.1.43", "10.1.1.50"), "y", Kind.NETWORK)

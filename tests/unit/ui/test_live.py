@@ -1,4 +1,4 @@
-"""The live view and its plain fall-backs: nothing cut off at 80 columns, nothing from a host steers the terminal."""
+"""The live view and its output as lines: it fits 80 columns, and text of a host cannot control the terminal."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def shown(b: Board, now: float, height: int = 40) -> list[str]:
     return [f"{row.left} {row.right}".strip() for row in b.rows(now, height)]
 
 
-def test_a_wait_says_since_when_and_until_when() -> None:
+def test_wait_shows_elapsed_time_and_limit() -> None:
     b = board()
     b.take(StepStarted("step-0", "Hold"), 100.0)
     b.take(Waiting("draining: ts-update pid 4711", 42.0, 600.0, "a"), 142.0)
@@ -121,7 +121,7 @@ def test_devices_are_rows_at_the_same_time() -> None:
 
 @pytest.mark.parametrize("height", [6, 8, 10, 14, 30])
 @pytest.mark.parametrize("at", [0, 5, 11])
-def test_it_folds_to_the_height_and_never_loses_the_current_step(height: int, at: int) -> None:
+def test_live_view_fits_the_height_and_keeps_the_current_step(height: int, at: int) -> None:
     b = Board("t", STEPS, 0.0)
     for key, title in STEPS[:at]:
         b.take(StepStarted(key, title), 1.0)
@@ -160,7 +160,7 @@ RUN: tuple[Event, ...] = (
 )
 
 
-def test_what_a_host_says_cannot_steer_the_terminal(view: tuple[LiveView, io.StringIO]) -> None:
+def test_text_of_a_host_cannot_control_the_terminal(view: tuple[LiveView, io.StringIO]) -> None:
     made, out = view
     for event in RUN:
         made(event)
@@ -185,7 +185,7 @@ def test_a_question_has_the_terminal_to_itself(view: tuple[LiveView, io.StringIO
     assert "Hold" in out.getvalue()[before:]
 
 
-def test_a_dry_run_is_lines(view: tuple[LiveView, io.StringIO]) -> None:
+def test_dry_run_is_printed_as_lines(view: tuple[LiveView, io.StringIO]) -> None:
     made, out = view
     made(RunStarted("r", "dry run", "a", "b"))
     made(StepStarted("hold-updates", "Hold"))
@@ -232,7 +232,7 @@ def test_only_a_dry_run_prints_the_estimate_of_each_step(capsys: pytest.CaptureF
     ]  # fmt: skip
 
 
-def test_the_board_tells_the_step_the_devices_and_the_time_left() -> None:
+def test_campaign_board_shows_step_devices_and_time_left() -> None:
     b = board()
     for step, seconds in (("step-0", 30.0), ("step-1", 20.0), ("update-devices", 40.0)):
         b.take(Estimated(step, seconds), 100.0)
@@ -301,7 +301,7 @@ def test_lines_have_no_control_character(capsys: pytest.CaptureFixture[str]) -> 
     assert "\x1b" not in capsys.readouterr().out
 
 
-def test_quiet_says_what_matters_and_verbose_says_all(capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_prints_warnings_and_results_and_verbose_prints_all(capsys: pytest.CaptureFixture[str]) -> None:
     events: list[Event] = [
         *RUN,
         CommandRun("a", "true", 0, 0.5),
@@ -332,7 +332,7 @@ def test_advice_that_was_just_given_is_not_given_again(capsys: pytest.CaptureFix
     assert capsys.readouterr().out.count("what to do: load the key") == 1
 
 
-def test_what_is_said_of_the_current_step_is_folded_and_not_cut() -> None:
+def test_text_of_the_current_step_is_wrapped_and_not_truncated() -> None:
     b = board()
     b.take(StepStarted("step-0", "Copy"), 100.0)
     b.take(ActionStarted("step-0", "tscm-new", f"run `{'/very-long' * 12}/tsadmin restore` and answer"), 100.0)
@@ -354,7 +354,7 @@ def test_a_folded_line_keeps_its_commands_in_one_piece() -> None:
     assert folded(path, 80) == ["  report:", f"  /{'x' * 90}/report.html"]
 
 
-def test_a_number_is_not_torn_from_its_unit() -> None:
+def test_number_is_not_separated_from_its_unit() -> None:
     for width in range(30, 60):
         for whole in (True, False):
             parts = folded("waiting until nobody answers at 10.1.1.43, since 3 s, 2 min 57 s", width, keep_words=whole)

@@ -1,4 +1,4 @@
-"""Pages in a real browser: search, filter, sort, copy and age by clicks, and everything readable without the script."""
+"""Pages in a real browser: search, filters, sorting, copy buttons and ages; all is readable without the script, too."""
 
 from __future__ import annotations
 

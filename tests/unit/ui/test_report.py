@@ -1,4 +1,4 @@
-"""The report: what it tells of a run, that hostile names stay text, and that a browser shows it."""
+"""The report of a run: its content, hostile names shown as text, and its look in a browser."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def a_run(root: Path, *, device: str = "asa-edge", fails: bool = False, cut: boo
     return journal
 
 
-def test_it_tells_steps_times_archives_devices_and_what_was_acknowledged(tmp_path: Path) -> None:
+def test_report_shows_steps_times_archives_devices_and_acknowledgements(tmp_path: Path) -> None:
     a_run(tmp_path)
     page = report.write(RUN, run_report.render, root=tmp_path).read_text(encoding="utf-8")
     told = report.read(RUN, tmp_path)
@@ -129,7 +129,7 @@ def test_the_timeline_shows_the_downtime_behind_the_steps_that_it_covers() -> No
     )
 
 
-def test_a_run_that_failed_says_where_and_how_things_stand(tmp_path: Path) -> None:
+def test_report_of_a_failed_run_shows_the_step_and_the_final_state(tmp_path: Path) -> None:
     a_run(tmp_path, cut=True)
     told = report.read(RUN, tmp_path)
     assert told["sessions"][0]["steps"][-1]["state"] == "failed"
@@ -203,7 +203,7 @@ def test_the_banner_of_a_failed_run_names_the_step_and_the_error(tmp_path: Path)
     assert "Take the old appliance offline and confirm it is gone: the cable is out" in banner
 
 
-def test_a_rehearsal_that_succeeded_is_called_so_with_the_downtime_that_it_estimates() -> None:
+def test_report_of_a_rehearsal_shows_success_and_estimated_downtime() -> None:
     data = {"old": "a", "new": "b", "state": "rehearsed", "to_do": [], "address": "",
             "rehearsal": {"downtime": {"seconds": 97.0}}}  # fmt: skip
     assert (
@@ -213,7 +213,7 @@ def test_a_rehearsal_that_succeeded_is_called_so_with_the_downtime_that_it_estim
     assert run_report.headline({**data, "state": "rolled-back"}) == "The changes of this run were undone."
 
 
-def test_what_is_shown_is_what_the_journal_says_now(tmp_path: Path) -> None:
+def test_report_shows_the_current_content_of_the_journal(tmp_path: Path) -> None:
     journal = a_run(tmp_path, cut=True)
     report.write(RUN, run_report.render, root=tmp_path)
     journal.write("run-resumed")  # and then it was killed: no report was written of that
@@ -222,7 +222,7 @@ def test_what_is_shown_is_what_the_journal_says_now(tmp_path: Path) -> None:
     assert [s["verb"] for s in report.read(RUN, tmp_path)["sessions"]] == ["migrate", "resume"]
 
 
-def test_every_warning_stands_in_the_report_once(tmp_path: Path) -> None:
+def test_each_warning_is_in_the_report_once(tmp_path: Path) -> None:
     a_run(tmp_path)
     watch = Recorder(lambda _event: None, run_report.render, tmp_path)
     watch(RunStarted(RUN, "migrate", "tscm-old", "tscm-new"))
@@ -244,7 +244,7 @@ def test_every_warning_stands_in_the_report_once(tmp_path: Path) -> None:
     assert "  warning: tscm-new: Completed with warnings" in run_report.text_lines(told)
 
 
-def test_a_downtime_that_is_a_dns_outage_is_called_one(tmp_path: Path) -> None:
+def test_downtime_that_is_a_dns_outage_is_named_so(tmp_path: Path) -> None:
     a_run(tmp_path).write(
         "noted",
         key="checks",
@@ -273,7 +273,7 @@ def test_a_plan_lists_each_check_with_the_value_it_saw() -> None:
     ]  # fmt: skip
 
 
-def test_a_plan_calls_the_downtime_a_dns_outage_where_it_is_one() -> None:
+def test_plan_names_a_downtime_that_is_a_dns_outage() -> None:
     view = PlanView()
     for event in (
         RunStarted(RUN, "dry run", "tscm-old", "tscm-new"),
@@ -289,7 +289,7 @@ def test_a_plan_calls_the_downtime_a_dns_outage_where_it_is_one() -> None:
     assert "Estimated: 1 min total, 30 s downtime, which is a DNS outage for its clients." in shown
 
 
-def test_what_was_torn_among_the_commands_hides_no_other(tmp_path: Path) -> None:
+def test_incomplete_line_of_the_command_log_hides_no_other(tmp_path: Path) -> None:
     a_run(tmp_path)
     watch = Recorder(lambda _event: None, run_report.render, tmp_path)
     watch(RunStarted(RUN, "migrate", "tscm-old", "tscm-new"))
@@ -342,7 +342,7 @@ def test_a_run_without_any_entry_but_its_first_can_be_reported(tmp_path: Path) -
     assert report.write(RUN, run_report.render, root=tmp_path).is_file()
 
 
-def test_the_gist_fits_a_terminal(tmp_path: Path) -> None:
+def test_summary_fits_a_terminal(tmp_path: Path) -> None:
     a_run(tmp_path, fails=True)
     shown = "\n".join(run_report.text_lines(report.read(RUN, tmp_path)))
     assert "0 of 1 devices updated" in shown
@@ -378,7 +378,7 @@ def test_commands_are_kept_redacted_and_bounded_and_the_report_is_written_at_the
         assert words in page, words
 
 
-def test_a_dry_run_leaves_nothing(tmp_path: Path) -> None:
+def test_dry_run_writes_no_report(tmp_path: Path) -> None:
     recorder = Recorder(lambda _event: None, run_report.render, tmp_path)
     recorder(RunStarted(RUN, "dry run", "a", "b"))
     recorder(CommandRun("a", "true", 0, 0.1))
@@ -399,7 +399,7 @@ def test_a_report_that_cannot_be_written_does_not_change_the_end(tmp_path: Path)
 
 @pytest.mark.slow
 @pytest.mark.skipif(browser.missing(), reason="Debian's chromium is not here")
-def test_hostile_names_do_not_run_in_a_browser(tmp_path: Path) -> None:
+def test_hostile_names_run_no_script_in_a_browser(tmp_path: Path) -> None:
     a_run(tmp_path, device=HOSTILE, fails=True)
     shown = browser.dom(report.write(RUN, run_report.render, root=tmp_path), tmp_path / "profile")
     assert '<button type="button" class="copy"' in shown, "our own script does not run"
@@ -410,7 +410,7 @@ def test_hostile_names_do_not_run_in_a_browser(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(browser.missing(), reason="Debian's chromium is not here")
-def test_a_browser_would_have_run_them(tmp_path: Path) -> None:
+def test_same_names_without_escaping_run_a_script_in_a_browser(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     page.write_text(f"<title>safe</title>{HOSTILE}", encoding="utf-8")
     assert "<title>owned</title>" in browser.dom(page, tmp_path / "profile")

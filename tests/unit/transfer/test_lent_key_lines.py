@@ -1,4 +1,4 @@
-"""The line of a lent key in authorized_keys: added and removed wherever the file really is; with a real shell."""
+"""The line of a lent key is added to authorized_keys and removed, also through links; with a real sh."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def sh(script: str, home: Path) -> subprocess.CompletedProcess[str]:
 
 
 def laid(home: Path, how: str) -> list[Path]:
-    """Lay authorized_keys with a second name; returns every name of it."""
+    """Write authorized_keys, with a second name if `how` is a kind of link; return all its names."""
     folder, file, other = home / ".ssh", home / ".ssh/authorized_keys", home / "elsewhere"
     folder.mkdir(mode=0o700)
     other.write_bytes(KEYS)
@@ -42,7 +42,7 @@ def laid(home: Path, how: str) -> list[Path]:
 
 
 @pytest.mark.parametrize("how", ["file", "hard link", "link to a link"])
-def test_the_line_goes_from_every_name_of_the_file(tmp_path: Path, how: str) -> None:
+def test_key_line_is_added_and_removed_through_each_name_of_the_file(tmp_path: Path, how: str) -> None:
     names = laid(tmp_path, how)
     added = sh(keyfiles.add('command="true" ssh-ed25519 AAAA', TAG), tmp_path)
     assert added.returncode == 0, added.stderr
@@ -53,7 +53,7 @@ def test_the_line_goes_from_every_name_of_the_file(tmp_path: Path, how: str) -> 
 
 
 @pytest.mark.parametrize("what", ["folder", "fifo", "device", "loop"])
-def test_what_is_no_file_is_left_alone(tmp_path: Path, what: str) -> None:
+def test_authorized_keys_that_is_not_a_regular_file_is_refused(tmp_path: Path, what: str) -> None:
     file = tmp_path / ".ssh/authorized_keys"
     file.parent.mkdir()
     if what == "folder":
@@ -66,7 +66,7 @@ def test_what_is_no_file_is_left_alone(tmp_path: Path, what: str) -> None:
 
 
 def program(home: Path, name: str, *lines: str) -> None:
-    """Make a program that the scripts find before the system's."""
+    """Write a program that the scripts find before the system's program of that name."""
     file = home / "bin" / name
     file.parent.mkdir(exist_ok=True)
     file.write_text("\n".join(("#!/bin/sh", *lines, "")))
@@ -86,7 +86,7 @@ def program(home: Path, name: str, *lines: str) -> None:
         ("10.0", 'restrict,expiry-time="202311151013Z"'),
     ],
 )
-def test_a_line_expires_after_twelve_hours_where_sshd_knows_the_option(
+def test_key_line_has_only_options_of_the_sshd_version_and_expires_after_twelve_hours(
     tmp_path: Path, version: str, options: str
 ) -> None:
     program(tmp_path, "ssh", f"echo OpenSSH_{version}p1 Debian-2, OpenSSL 3.0.19 >&2")
@@ -101,7 +101,7 @@ def test_a_line_expires_after_twelve_hours_where_sshd_knows_the_option(
     assert line == f'{options.replace("LOCAL", local)},command="true" ssh-ed25519 AAAA {TAG}\n'
 
 
-def test_the_state_names_each_file_that_sshd_reads_and_leaves_our_lines_out(tmp_path: Path) -> None:
+def test_state_contains_each_key_file_of_sshd_without_the_lent_key(tmp_path: Path) -> None:
     program(tmp_path, "sshd", "echo authorizedkeysfile .ssh/authorized_keys %h/keys/%u none")
     keys, others = tmp_path / ".ssh/authorized_keys", tmp_path / "keys/admin"
     for file, text in ((keys, KEYS.decode()), (others, f"restrict ssh-ed25519 AAAA {TAG}\n")):
@@ -131,9 +131,7 @@ def test_the_state_names_each_file_that_sshd_reads_and_leaves_our_lines_out(tmp_
 @pytest.mark.parametrize(
     ("configured", "found"), [("internal-sftp", True), ("/bin/menu -x", True), ("none", False), ("", False)]
 )
-def test_a_command_that_sshd_forces_is_found_for_this_login_and_address(
-    tmp_path: Path, configured: str, *, found: bool
-) -> None:
+def test_forced_command_is_detected_for_its_login_and_address(tmp_path: Path, configured: str, *, found: bool) -> None:
     answer = f"forcecommand {configured}" if configured else "port 22"
     program(tmp_path, "sshd", f'case "$*" in *user=admin,host=10.0.0.7,addr=10.0.0.7) echo {answer} ;; esac')
     done = sh(keyfiles.forced("admin", "10.0.0.7") + "echo ran", tmp_path)
@@ -142,7 +140,7 @@ def test_a_command_that_sshd_forces_is_found_for_this_login_and_address(
 
 
 @pytest.mark.parametrize("asked", ["rsync --server", ""])
-def test_a_login_whose_own_command_was_replaced_is_found(tmp_path: Path, asked: str) -> None:
+def test_login_whose_command_was_replaced_is_detected(tmp_path: Path, asked: str) -> None:
     assert sh(keyfiles.OVERRIDDEN + "echo ran", tmp_path).stdout == "ran\n"
     done = sh(f"export SSH_ORIGINAL_COMMAND='{asked}'; {keyfiles.OVERRIDDEN}echo ran", tmp_path)
     assert (done.returncode, done.stdout) == (keyfiles.FORCED, "")

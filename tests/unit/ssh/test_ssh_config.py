@@ -1,3 +1,5 @@
+"""Values from the user's ssh_config: used where the inventory has none, and the same as those that ssh reads."""
+
 from __future__ import annotations
 
 import re
@@ -36,30 +38,30 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_where_the_inventory_is_silent_the_file_speaks() -> None:
+def test_value_missing_in_the_inventory_comes_from_ssh_config() -> None:
     host = settled(Host("old", "10.1.1.43", given=frozenset({"address"})))
     assert (host.user, host.port, host.address, host.gateway) == ("carol", 2222, "10.1.1.43", None)
 
 
-def test_what_the_inventory_says_stands() -> None:
+def test_value_in_the_inventory_has_priority_over_ssh_config() -> None:
     given = Host("old", "10.1.1.43", user="threatstop", port=22, given=frozenset({"user", "port"}))
     assert settled(given) == given
     assert settled(Host("old", "10.1.1.43", user="dave", port=2200)).user == "dave"
 
 
-def test_key_files_come_from_one_place_only(home: Path, tmp_path: Path) -> None:
+def test_key_files_come_from_inventory_ssh_config_or_defaults(home: Path, tmp_path: Path) -> None:
     assert identities(Host("old", "10.1.1.43")) == [home / ".ssh" / "special"]
     assert identities(Host("old", "10.1.1.44")) == [home / ".ssh" / "id_rsa"]
     assert identities(Host("old", "10.1.1.43", identity_file=tmp_path / "k")) == [tmp_path / "k"]
 
 
 @pytest.mark.parametrize("text", ["Match exec {nonsense\n\0", "Host *\n  Port many\n  User\n", ""])
-def test_a_strange_file_stops_nothing(home: Path, text: str) -> None:
+def test_invalid_ssh_config_is_ignored(home: Path, text: str) -> None:
     (home / ".ssh" / "config").write_text(text)
     assert settled(Host("old", "10.1.1.43")) == Host("old", "10.1.1.43")
 
 
-def test_no_file_is_fine(home: Path) -> None:
+def test_missing_ssh_config_is_ignored(home: Path) -> None:
     (home / ".ssh" / "config").unlink()
     assert settled(Host("old", "10.1.1.43")) == Host("old", "10.1.1.43")
 
@@ -71,7 +73,7 @@ def config(home: Path, text: str, **files: str) -> Host:
     return Host("old", "10.1.1.43")
 
 
-def test_a_match_that_cannot_be_judged_does_not_apply_and_is_named(home: Path) -> None:
+def test_unsupported_match_does_not_apply_and_is_named(home: Path) -> None:
     host = config(
         home,
         "Match exec 'test -f /x'\n  User wrong\nMatch host 10.1.1.4? !user root\n  Port 2022\n"
@@ -84,7 +86,7 @@ def test_a_match_that_cannot_be_judged_does_not_apply_and_is_named(home: Path) -
     assert all(str(home / ".ssh" / "config") in note for note in notes)
 
 
-def test_one_unreadable_line_costs_only_that_line_and_is_named(home: Path) -> None:
+def test_unreadable_line_is_skipped_and_named(home: Path) -> None:
     host = config(home, 'Host 10.1.1.*\n  User "carol\n  Port many\n  IdentityFile\n  Port 2200\n')
     assert (settled(host).user, settled(host).port) == ("threatstop", 2200)
     assert [re.search(r"line (\d)", note)[1] for note in settings(host).notes] == ["2", "3", "4"]  # type: ignore[index]
@@ -104,7 +106,7 @@ def test_included_files_are_read_where_their_block_applies(home: Path) -> None:
     assert identities(host) == [home / ".ssh" / "special"]
 
 
-def test_what_a_connection_uses_is_told_with_where_it_comes_from(home: Path) -> None:
+def test_summary_names_each_value_and_its_source(home: Path) -> None:
     text = "; ".join(
         summary(config(home, "Host *\n  User carol\n  IdentityFile %d/.ssh/special\n  IdentityAgent none\n"))
     )
@@ -132,7 +134,7 @@ def test_what_a_connection_uses_is_told_with_where_it_comes_from(home: Path) -> 
         "Include none /no/such\nMatch !localuser nobody host b?x\n User local",
     ],
 )
-def test_a_file_is_read_as_ssh_reads_it(home: Path, text: str) -> None:
+def test_ssh_config_is_read_as_by_ssh(home: Path, text: str) -> None:
     file = home / ".ssh/config"
     file.write_text(text)
     for given in (True, False):

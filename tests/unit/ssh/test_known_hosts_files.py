@@ -1,3 +1,5 @@
+"""Reading and writing known_hosts files: names, patterns, revoked keys, pinning, replacing; as ssh-keygen does it."""
+
 from __future__ import annotations
 
 import base64
@@ -39,7 +41,7 @@ def pinned(text: str, name: str) -> list[bytes]:
     return [entry.blob for entry in known_hosts.parse(text).pinned(name)]
 
 
-def test_names_carry_their_port() -> None:
+def test_name_contains_a_port_other_than_22() -> None:
     assert known_hosts.name_of("10.1.1.43") == "10.1.1.43"
     assert known_hosts.name_of("TSCM.example", 22) == "tscm.example"
     assert known_hosts.name_of("fe80::1", 2222) == "[fe80::1]:2222"
@@ -64,11 +66,11 @@ def test_names_carry_their_port() -> None:
         ("|1|broken", "10.1.1.43", False),
     ],
 )
-def test_a_line_speaks_of_a_name(names: str, name: str, speaks: bool) -> None:  # noqa: FBT001
+def test_line_matches_a_name_as_in_ssh(names: str, name: str, speaks: bool) -> None:  # noqa: FBT001
     assert bool(pinned(line(names, "k"), name)) is speaks
 
 
-def test_what_cannot_be_used_is_passed_over_with_a_note() -> None:
+def test_unusable_line_is_skipped_with_a_note() -> None:
     text = "\n".join(
         [
             "# a comment",
@@ -86,7 +88,7 @@ def test_what_cannot_be_used_is_passed_over_with_a_note() -> None:
     assert "line 5: @cert-authority" in known.notes[2]
 
 
-def test_a_revoked_key_counts_nowhere() -> None:
+def test_revoked_key_pins_no_name() -> None:
     text = "\n".join([line("host", "a"), line("host", "b"), "@revoked " + line("*", "a")])
     assert pinned(text, "host") == [blob("b")]
     assert known_hosts.parse(text).revoked("host", blob("a"))
@@ -94,7 +96,7 @@ def test_a_revoked_key_counts_nowhere() -> None:
 
 
 @needs_keygen
-def test_fingerprints_and_hashes_agree_with_ssh_keygen(tmp_path: Path) -> None:
+def test_fingerprint_and_hashed_name_are_the_same_as_in_ssh_keygen(tmp_path: Path) -> None:
     key = make_key(tmp_path / "k")
     public = key.with_name("k.pub").read_text().split()
     said = subprocess.run(["ssh-keygen", "-lf", str(key)], capture_output=True, text=True, check=True).stdout.split()
@@ -106,7 +108,7 @@ def test_fingerprints_and_hashes_agree_with_ssh_keygen(tmp_path: Path) -> None:
     assert entry.fingerprint == said[1] == known_hosts.fingerprint(entry.blob)
 
 
-def test_a_missing_file_pins_nothing(tmp_path: Path) -> None:
+def test_missing_file_has_no_entries(tmp_path: Path) -> None:
     assert known_hosts.load(tmp_path / "none").entries == ()
     assert known_hosts.load(None).entries == ()
 
@@ -114,7 +116,7 @@ def test_a_missing_file_pins_nothing(tmp_path: Path) -> None:
 REST = "# mine, ünïcode\n\n" + line("other", "o") + "  a comment\t\n@revoked " + line("*", "bad") + "\nbroken line\r\n"
 
 
-def test_pinning_keeps_every_other_byte_and_the_previous_file(tmp_path: Path) -> None:
+def test_pinning_keeps_all_other_bytes_and_a_backup_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "known_hosts"
     path.write_bytes(REST.encode() + b"no newline at the end")
     path.chmod(0o640)
@@ -124,7 +126,7 @@ def test_pinning_keeps_every_other_byte_and_the_previous_file(tmp_path: Path) ->
     assert os.name == "nt" or path.stat().st_mode & 0o777 == 0o640
 
 
-def test_pinning_twice_changes_nothing(tmp_path: Path) -> None:
+def test_pinning_a_known_key_again_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "sub" / "known_hosts"
     assert known_hosts.pin(path, ["a", "b"], blob("k"))
     before = path.read_bytes()
@@ -133,7 +135,7 @@ def test_pinning_twice_changes_nothing(tmp_path: Path) -> None:
     assert path.read_bytes() == before + (line("c", "k") + "\n").encode()
 
 
-def test_replacing_takes_only_these_names_away(tmp_path: Path) -> None:
+def test_replacing_keys_removes_only_the_given_names(tmp_path: Path) -> None:
     path = tmp_path / "known_hosts"
     path.write_bytes(
         "\n".join(
@@ -163,7 +165,7 @@ def test_replacing_takes_only_these_names_away(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
-def test_a_link_stays_a_link(tmp_path: Path) -> None:
+def test_symbolic_link_is_kept_and_its_target_written(tmp_path: Path) -> None:
     real = tmp_path / "real"
     real.write_text(REST)
     link = tmp_path / "known_hosts"
@@ -173,7 +175,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     assert pinned(real.read_text(), "a") == [blob("k")]
 
 
-def test_a_failed_write_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_pinning_leaves_the_file_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "known_hosts"
     path.write_bytes(REST.encode())
 

@@ -1,4 +1,4 @@
-"""What the shipped dialects promise: nothing that only a person may answer is answered, and no question wrongly."""
+"""The shipped dialects answer no question that only a person may answer, and no question wrongly."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""The choice of transfer method and route from what both appliances can do, and the parsing of a rate limit."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -13,13 +15,13 @@ ALL = frozenset({"shell", "sftp", "rsync", "ssh", "tar"})
 BIG = 10**9
 
 
-def test_the_shortest_way_is_taken_where_it_is_open() -> None:
+def test_big_archive_is_sent_directly_if_the_hosts_reach_each_other() -> None:
     choice = choose(RoutingInput(ALL, ALL, reaches=True, size=BIG))
     assert (choice.method, choice.route, choice.warn) == ("rsync", "direct", False)
     assert ("tar", "relay") in choice.fallbacks
 
 
-def test_a_small_archive_is_not_worth_a_key_and_it_says_so() -> None:
+def test_small_archive_is_relayed_and_the_reason_is_shown() -> None:
     choice = choose(RoutingInput(ALL, ALL, reaches=True, size=1000))
     assert (choice.method, choice.route) == ("tar", "relay")
     assert "small" in choice.text()
@@ -38,7 +40,7 @@ def test_a_small_archive_is_not_worth_a_key_and_it_says_so() -> None:
         (RoutingInput(ALL, ALL - {"rsync"}, size=BIG), False),
     ],
 )
-def test_a_connection_that_may_take_seconds_is_tried_only_where_the_choice_depends_on_it(
+def test_connection_between_hosts_is_probed_only_if_the_choice_depends_on_it(
     known: RoutingInput, *, needed: bool
 ) -> None:
     assert needs_probe(known) is needed
@@ -57,7 +59,7 @@ def test_a_connection_that_may_take_seconds_is_tried_only_where_the_choice_depen
         (frozenset({"sftp"}), ALL, None, ("sftp", "relay"), "no rsync, shell, ssh on the old appliance"),
     ],
 )
-def test_a_closed_way_is_named_with_its_reason(
+def test_unavailable_route_is_replaced_and_the_reason_is_shown(
     source: frozenset[str], target: frozenset[str], *, reaches: bool | None, way: tuple[str, str], why: str
 ) -> None:
     choice = choose(RoutingInput(source, target, reaches=reaches, size=BIG))
@@ -66,19 +68,19 @@ def test_a_closed_way_is_named_with_its_reason(
     assert not choice.warn
 
 
-def test_a_missing_rsync_that_was_asked_for_is_said_and_another_way_taken() -> None:
+def test_requested_rsync_that_is_missing_is_replaced_with_a_warning() -> None:
     choice = choose(RoutingInput(ALL, ALL - {"rsync"}, method="rsync"))
     assert (choice.method, choice.warn) == ("tar", True)
     assert "no rsync on the new appliance" in choice.text()
 
 
-def test_rsync_goes_through_a_tunnel_where_it_has_to() -> None:
+def test_requested_rsync_is_relayed_if_the_hosts_do_not_reach_each_other() -> None:
     choice = choose(RoutingInput(ALL, ALL, method="rsync", reaches=False))
     assert (choice.method, choice.route, choice.warn) == ("rsync", "relay", False)
     assert choose(RoutingInput(ALL, ALL, method="rsync", route="relay", reaches=True)).route == "relay"
 
 
-def test_a_route_that_was_asked_for_is_never_left() -> None:
+def test_requested_route_that_is_unavailable_is_an_error() -> None:
     with pytest.raises(UsageError, match="does not reach"):
         choose(RoutingInput(ALL, ALL, route="direct", reaches=False))
     for method in ("tar", "sftp"):
@@ -87,18 +89,18 @@ def test_a_route_that_was_asked_for_is_never_left() -> None:
     assert choose(RoutingInput(ALL, ALL, route="relay", reaches=True, size=BIG)).route == "relay"
 
 
-def test_no_way_at_all_names_every_reason() -> None:
+def test_error_without_any_usable_method_names_each_reason() -> None:
     with pytest.raises(UsageError, match="no rsync") as caught:
         choose(RoutingInput(frozenset({"shell"}), frozenset({"shell"})))
     assert "tar" in str(caught.value)
     assert "sftp" in str(caught.value)
 
 
-def test_what_was_asked_for_alone_has_no_fallback() -> None:
+def test_requested_method_has_no_fallback() -> None:
     assert choose(RoutingInput(ALL, ALL, method="rsync", reaches=True)).fallbacks == ()
 
 
-def test_every_method_declares_what_it_needs() -> None:
+def test_every_method_declares_its_routes() -> None:
     assert set(METHODS) == {"rsync", "tar", "sftp", "pull", "push"}
     assert all(method.caps.routes for method in METHODS.values())
 
@@ -107,11 +109,11 @@ def test_every_method_declares_what_it_needs() -> None:
     ("text", "rate"), [("20M", 20e6), ("1.5m", 1.5e6), ("800k", 8e5), ("2G", 2e9), ("5000", 5000), ("", 0), ("0", 0),
                        ("20MB/s", 20e6)]
 )  # fmt: skip
-def test_limits_as_people_write_them(text: str, rate: float) -> None:
+def test_rate_limit_is_parsed(text: str, rate: float) -> None:
     assert parse_limit(text) == rate
 
 
 @pytest.mark.parametrize("text", ["fast", "-1M", "20T", "10", "1e6", "20M20M"])
-def test_what_is_no_limit(text: str) -> None:
+def test_text_that_is_not_a_rate_limit_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="limit"):
         parse_limit(text)
