@@ -1,4 +1,4 @@
-"""Pausing and resuming the updates of an appliance: the scripts run on files of this machine."""
+"""Pausing and resuming the updates of an appliance: the scripts run with this machine's sh, on files of the test."""
 
 from __future__ import annotations
 
@@ -60,6 +60,7 @@ def test_hold_moves_the_entry_aside_and_release_restores_it(old: Appliance, tmp_
     hold(old)
     assert state(old) == Hold(in_place=False, aside=True)
     assert state(old).paused
+    assert cron_hold.aside(old, old.paths.cron_entry) == str(aside(tmp_path))
     assert aside(tmp_path).read_text(encoding="utf-8") == TEXT
     assert (tmp_path / "hold" / "held").stat().st_mode & 0o777 == 0o700
     release(old)
@@ -121,10 +122,36 @@ def test_release_without_an_entry_is_an_error(old: Appliance, tmp_path: Path) ->
 
 
 def test_unreadable_state_of_the_entry_is_an_error(tmp_path: Path) -> None:
-    for said in ("", "yes\n", "yes\nmaybe\n", "yes\nno\nno\n"):
-        shell = LocalShell(host_below(tmp_path, "tscm-old"), recorded={"in place?": said}, runs_here=False)
+    for output in ("", "yes\n", "yes\nmaybe\n", "yes\nno\nno\n", "no such thing"):
+        shell = LocalShell(host_below(tmp_path, "tscm-old"), recorded={"in place?": output}, runs_here=False)
         with pytest.raises(ProcessesHidden):
             state(appliance_of(shell))
+
+
+def look(old: Appliance) -> cron_hold.Look:
+    try:
+        return cron_hold.look(old)
+    except ProcessesHidden as error:
+        pytest.skip(str(error))
+
+
+def test_programs_of_the_entry_are_read_in_place_and_aside(old: Appliance, tmp_path: Path) -> None:
+    wrapper = TEXT.replace("ts-update", "/usr/local/bin/ts-update-wrapper")
+    entry(tmp_path).write_text(wrapper, encoding="utf-8")
+    before = look(old)
+    assert before.hold == Hold(in_place=True, aside=False)
+    hold(old)
+    after = look(old)
+    assert after.hold == Hold(in_place=False, aside=True)
+    assert after.programs == before.programs
+    assert "ts-update-wrapper" in before.programs
+
+
+def test_unreadable_entry_is_an_error_of_the_look(old: Appliance, tmp_path: Path) -> None:
+    entry(tmp_path).unlink()
+    entry(tmp_path).mkdir()
+    with pytest.raises((ProcessesHidden, CommandFailed)):
+        cron_hold.look(old)
 
 
 @pytest.fixture
@@ -200,19 +227,23 @@ def test_long_error_output_is_shortened(tmp_path: Path) -> None:
     assert "the end" in str(raised.value)
 
 
-def test_states_are_in_the_order_of_the_entries(old: Appliance, tmp_path: Path) -> None:
+def test_states_are_read_with_one_command_in_the_order_of_the_entries(old: Appliance, tmp_path: Path) -> None:
     entries = [old.paths.cron_entry, *(str(tmp_path / "cron.d" / name) for name in ("second", "third"))]
     (tmp_path / "cron.d" / "third").write_text(TEXT, encoding="utf-8")
     hold(old)
+    shell = old.shell
+    assert isinstance(shell, LocalShell)
+    before = len(shell.displays)
     seen = [(one.in_place, one.aside) for one in cron_hold.states(old, *entries)]
     assert seen == [(False, True), (False, False), (True, False)]
+    assert len(shell.displays) == before + 1
 
 
-@pytest.mark.parametrize(("in_place", "aside", "held"), [(0, 0, False), (1, 0, False), (1, 1, False), (0, 1, True)])
+@pytest.mark.parametrize(("in_place", "aside", "paused"), [(0, 0, False), (1, 0, False), (1, 1, False), (0, 1, True)])
 def test_updates_are_paused_only_if_the_entry_is_aside_and_not_in_place(
-    in_place: int, aside: int, *, held: bool
+    in_place: int, aside: int, *, paused: bool
 ) -> None:
-    assert Hold(bool(in_place), bool(aside)).paused is held
+    assert Hold(bool(in_place), bool(aside)).paused is paused
 
 
 def test_entry_that_cannot_be_restored_is_an_error_with_the_reason(tmp_path: Path) -> None:
@@ -243,7 +274,7 @@ def test_install_does_not_rewrite_identical_content(tmp_path: Path) -> None:
     assert shell.as_root == [f"write {place}"]
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="chown to root wants root")
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give a file to root")
 def test_install_replaces_other_content(old: Appliance, tmp_path: Path) -> None:
     cron_hold.install(old, old.paths.cron_entry, "other\n")
     assert entry(tmp_path).read_text(encoding="utf-8") == "other\n"
