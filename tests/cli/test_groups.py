@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.harness.embedded import EmbeddedLab, available
+from tests.harness.embedded import EmbeddedLab
 from tests.harness.profile import new_profile, old_profile
+from tests.support.embedded_lab import needs_embedded_lab
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
 
-pytestmark = [
-    pytest.mark.slow, pytest.mark.skipif(available() is not None, reason=str(available())), pytest.mark.timeout(400),
-]  # fmt: skip
+pytestmark = [pytest.mark.slow, needs_embedded_lab, pytest.mark.timeout(400)]
 UNREACHABLE_HOST = """
 [hosts.{name}]
 address = "127.0.1.{last}"

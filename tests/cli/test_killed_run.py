@@ -12,6 +12,7 @@ import pytest
 
 from tests.harness import embedded
 from tests.harness.profile import new_profile, old_profile
+from tests.support.embedded_lab import needs_embedded_lab
 from tests.support.migrations import PAIR, run_of
 from tscm_migrate.demo.base import tool_command
 from tscm_migrate.migration.journal import Journal
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(180),
-    pytest.mark.skipif(embedded.available() is not None, reason=str(embedded.available())),
+    needs_embedded_lab,
 ]
 CRON_ENTRY = "old/root/etc/cron.d/multidevice-core"
 KILLED_BEFORE = "if [ $TSCM_STEP = {step} ]; then kill -9 $PPID; fi"

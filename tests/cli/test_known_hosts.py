@@ -9,6 +9,7 @@ import pytest
 
 from tests.harness import embedded
 from tests.harness.profile import new_profile, old_profile
+from tests.support.embedded_lab import needs_embedded_lab
 from tests.support.migrations import PAIR, all_output
 from tests.support.unprivileged import UNPRIVILEGED, WHY_NOT
 from tscm_migrate.demo.base import tool_command
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(180),
-    pytest.mark.skipif(bool(embedded.available()), reason=str(embedded.available())),
+    needs_embedded_lab,
     pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT)),
 ]
 

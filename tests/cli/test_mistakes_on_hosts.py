@@ -18,6 +18,7 @@ import pytest
 from tests.harness import embedded
 from tests.harness.profile import new_profile, old_profile
 from tests.support import snapshots
+from tests.support.embedded_lab import needs_embedded_lab
 from tscm_migrate.demo.base import tool_command
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(embedded.available() is not None, reason=str(embedded.available())),
+    needs_embedded_lab,
 ]
 PAIR = ("--from", "tscm-old", "--to", "tscm-new")
 PHRASE = "the right one"

@@ -16,6 +16,7 @@ import pytest
 
 from tests.harness import embedded
 from tests.harness.profile import new_profile, old_profile
+from tests.support.embedded_lab import needs_embedded_lab
 from tests.support.terminal import Terminal
 from tests.support.unprivileged import UNPRIVILEGED, WHY_NOT
 
@@ -94,7 +95,7 @@ def test_init_does_not_ask_for_the_user_if_both_addresses_contain_it(env: dict[s
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(bool(embedded.available()), reason=str(embedded.available()))
+@needs_embedded_lab
 def test_init_with_all_options_asks_nothing_and_doctor_passes(env: dict[str, str], tmp_path: Path) -> None:
     with embedded.EmbeddedLab(tmp_path / "lab", old_profile(), new_profile()) as lab:
         words = ["init", "--identity-file", str(lab.folder / "client_key")]

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.harness.embedded import EmbeddedLab, available
+from tests.harness.embedded import EmbeddedLab
 from tests.harness.profile import new_profile, old_profile
+from tests.support.embedded_lab import needs_embedded_lab
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = [
-    pytest.mark.slow, pytest.mark.skipif(available() is not None, reason=str(available())), pytest.mark.timeout(400),
-]  # fmt: skip
+pytestmark = [pytest.mark.slow, needs_embedded_lab, pytest.mark.timeout(400)]
 PAIR = ("--from", "tscm-old", "--to", "tscm-new")
 ENV = {"TSCM_PASSPHRASE": "open the window"}
 

@@ -10,13 +10,14 @@ import pytest
 
 from tests.harness import embedded
 from tests.harness.profile import new_profile, old_profile
+from tests.support.embedded_lab import needs_embedded_lab
 from tests.support.terminal import Terminal
 from tscm_migrate.demo.base import tool_command
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(embedded.available()), reason=str(embedded.available()))]
+pytestmark = [pytest.mark.slow, needs_embedded_lab]
 # A keyring backend that stores its entries in a file, so that later processes can read them.
 KEYRING = """
 import json, os, pathlib

@@ -16,6 +16,7 @@ import pytest
 
 from tests.harness import embedded
 from tests.harness.profile import new_profile, old_profile
+from tests.support.embedded_lab import needs_embedded_lab
 from tests.support.pages import ROOT, Block, blocks, lab_of, pages
 from tests.support.terminal import Terminal
 
@@ -30,7 +31,7 @@ RUN = "20240501-030000-1a2b"  # the example run of the documentation, and archiv
 ARCHIVE = "threatstop_backup_2024-05-01_03_00_00.tsbak.gpg"
 LIMIT = 280.0  # seconds for one block
 PAGES = [page for page in pages() if any(block.mark == "run" for block in blocks(page))]
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(embedded.available()), reason=str(embedded.available()))]
+pytestmark = [pytest.mark.slow, needs_embedded_lab]
 
 
 @contextlib.contextmanager

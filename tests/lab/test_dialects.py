@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.harness.embedded import EmbeddedLab
-from tests.harness.embedded import available as embedded_available
 from tests.harness.profile import new_profile, old_profile
+from tests.support.embedded_lab import needs_embedded_lab
 from tests.support.migrations import MIGRATE, all_output, device_files, keys_of, needed
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def test_namespace_hosts_with_a_documented_dialect_migrate_unattended(
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-@pytest.mark.skipif(embedded_available() is not None, reason=f"no embedded lab: {embedded_available()}")
+@needs_embedded_lab
 @pytest.mark.parametrize("row", EMBEDDED.values(), ids=EMBEDDED.keys())
 def test_embedded_hosts_with_a_documented_dialect_migrate_unattended(
     tmp_path: Path, row: tuple[dict[str, Any], tuple[str, ...]]

@@ -11,8 +11,9 @@ import paramiko
 import pytest
 
 from tests.harness.any_lab import Lab
-from tests.harness.embedded import EmbeddedLab, available
+from tests.harness.embedded import EmbeddedLab
 from tests.harness.profile import new_profile, old_profile
+from tests.support.embedded_lab import needs_embedded_lab
 from tscm_migrate.demo.embedded.machine import can_confine, is_due
 from tscm_migrate.demo.embedded.shims.proc import pids
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(available() is not None, reason=str(available()))]
+pytestmark = [pytest.mark.slow, needs_embedded_lab]
 
 OLD, NEW = "127.0.1.43", "127.0.1.50"
 PASSWORD = "s3cret of the lab"

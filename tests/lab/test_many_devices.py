@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.harness.embedded import EmbeddedLab, available
+from tests.harness.embedded import EmbeddedLab
 from tests.harness.profile import Device, new_profile, old_profile
+from tests.support.embedded_lab import needs_embedded_lab
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(available() is not None, reason=str(available()))]
+pytestmark = [pytest.mark.slow, needs_embedded_lab]
 
 
 def test_each_of_two_hundred_devices_is_updated_once(tmp_path: Path) -> None:

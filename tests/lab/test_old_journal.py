@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.harness.embedded import EmbeddedLab, available
+from tests.harness.embedded import EmbeddedLab
 from tests.harness.profile import new_profile, old_profile
+from tests.support.embedded_lab import needs_embedded_lab
 from tests.support.migrations import all_output
 from tscm_migrate.migration.journal import Journal
 from tscm_migrate.ssh import known_hosts
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(300),
-    pytest.mark.skipif(available() is not None, reason=str(available())),
+    needs_embedded_lab,
 ]
 STORED = Path(__file__).parents[1] / "data" / "journals" / "complete.jsonl"
 STORED_RUN, FIRST, SECOND = "20261001-120000-c0de", "20261002-120000-aaaa", "20261003-120000-bbbb"

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.harness.embedded import EmbeddedLab, available
+from tests.harness.embedded import EmbeddedLab
 from tests.harness.profile import new_profile, old_profile
+from tests.support.embedded_lab import needs_embedded_lab
 from tests.support.migrations import MIGRATE, all_output
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(240),
-    pytest.mark.skipif(available() is not None, reason=str(available())),
+    needs_embedded_lab,
 ]
 
 # Makes the backup, and leaves the unencrypted archive beside the encrypted one.

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.contract.conftest import seaweed  # noqa: F401 - a fixture
-from tests.harness.embedded import EmbeddedLab, available
+from tests.harness.embedded import EmbeddedLab
 from tests.harness.profile import new_profile, old_profile
 from tests.support import servers
+from tests.support.embedded_lab import needs_embedded_lab
 from tests.support.gpg import keyring, make_key
 from tscm_migrate.offsite.stores.factory import open_store
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(300),
-    pytest.mark.skipif(bool(available()), reason=str(available())),
+    needs_embedded_lab,
     pytest.mark.skipif(not shutil.which("gpg"), reason="gpg is not installed"),
 ]
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.harness.embedded import EmbeddedLab, available
+from tests.harness.embedded import EmbeddedLab
 from tests.harness.profile import new_profile, old_profile
+from tests.support.embedded_lab import needs_embedded_lab
 from tests.support.migrations import all_output
 from tscm_migrate.appliance import lockfile
 from tscm_migrate.inventory.read import load
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(240),
-    pytest.mark.skipif(available() is not None, reason=str(available())),
+    needs_embedded_lab,
 ]
 OLD = "tscm-old"
 

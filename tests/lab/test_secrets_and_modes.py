@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.harness.embedded import EmbeddedLab, available
+from tests.harness.embedded import EmbeddedLab
 from tests.harness.profile import new_profile, old_profile
+from tests.support.embedded_lab import needs_embedded_lab
 from tests.support.migrations import PAIR, all_output
 from tscm_migrate.demo.base import tool_command
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(240),
-    pytest.mark.skipif(available() is not None, reason=str(available())),
+    needs_embedded_lab,
 ]
 
 PASSPHRASE = 'Kq7\'vex & "zorn" <b>9'

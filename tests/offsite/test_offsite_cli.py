@@ -14,6 +14,7 @@ import pytest
 
 from tests.harness import embedded
 from tests.harness.profile import new_profile, old_profile
+from tests.support.embedded_lab import needs_embedded_lab
 from tests.support.incoming import Given, encrypted, name_of
 from tscm_migrate.inventory.read import load
 from tscm_migrate.offsite import catalog
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from tests.harness.any_lab import Lab
 
 PHRASE = "drill me gently"
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(embedded.available()), reason=str(embedded.available()))]
+pytestmark = [pytest.mark.slow, needs_embedded_lab]
 
 
 @pytest.fixture(scope="module")
