@@ -48,14 +48,14 @@ def addresses(count: int) -> list[str]:
 
 
 def clean_home() -> list[str]:
-    """Return words before a command that hide the dot files of this user's home from it; only root can."""
+    """Return the words before a command that hide the dot files of this user's home folder; [] unless root."""
     if os.geteuid() != 0:
         return []
     return ["unshare", "-m", "sh", "-c", 'mount -t tmpfs tmpfs "$HOME" && exec "$@"', "sh"]
 
 
 def start(stack: ExitStack, folder: Path, alive: list[str], port: int) -> dict[str, Any]:
-    """Start the sshds; returns the key and the known_hosts file."""
+    """Start the SSH servers; return the settings that their hosts share: key, known_hosts file, port."""
     for name in ("host_key", "user_key"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
     shutil.copy(folder / "user_key.pub", folder / "authorized")
@@ -78,7 +78,7 @@ def start(stack: ExitStack, folder: Path, alive: list[str], port: int) -> dict[s
         end = time.monotonic() + 20
         while not servers.accepts(port, address):
             if time.monotonic() > end:
-                raise SystemExit("the farm did not come up")
+                raise SystemExit("an SSH server did not start")
             time.sleep(0.02)
     key = " ".join((folder / "host_key.pub").read_text().split()[:2])
     known = folder / "known_hosts"
@@ -95,7 +95,7 @@ def hang(stack: ExitStack, address: str, port: int) -> None:
 
 
 def scp(folder: Path, hosts: list[Host], jobs: int) -> float:
-    """Seconds for the same files by `scp`, `jobs` at once."""
+    """Copy the same files with `jobs` processes of `scp` at the same time; return the seconds."""
     target = folder / "scp"
     target.mkdir()
 
@@ -112,7 +112,7 @@ def scp(folder: Path, hosts: list[Host], jobs: int) -> float:
 
 
 def ours(folder: Path, hosts: list[Host], crew: PullWorkers, verify: Any) -> dict[str, Any]:
-    """Seconds and outcomes by our own code."""
+    """Pull with the code of `offsite pull`; return the seconds and the outcomes."""
     root = Path(tempfile.mkdtemp(prefix="store", dir=folder))
     options = PullOptions(copying=CopyPolicy(verify=verify), window=max((32 << 20) // crew.jobs, 2 << 20))
     jobs = [PullJob(host, str(root), options) for host in hosts]

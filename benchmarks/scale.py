@@ -32,7 +32,7 @@ EACH = 100  # copies of a host
 
 
 def fill(root: Path, copies: int) -> None:
-    """Write a store's files directly: what is measured is how they are read."""
+    """Write a store's files directly: only reading them is measured."""
     for number in range(copies):
         host, at = f"branch-{number // EACH:04d}", NOW - timedelta(days=1 + number % EACH)
         name = f"threatstop_backup_{at:%Y-%m-%d_%H_%M_%S}.tsbak.gpg"
@@ -57,7 +57,7 @@ def put(root: Path, key: str, body: bytes) -> None:
 
 
 def listed(folder: str) -> None:
-    """In a process of its own, so that its memory is its own: seconds and peak memory of a list and of a prune."""
+    """Print seconds and peak memory of a list and of a prune; runs in a separate process, whose memory is measured."""
     began = time.perf_counter()
     found = catalog.load(LocalStore(Path(folder) / "store"), cache=Path(folder) / "cache")
     loaded = time.perf_counter()
@@ -85,7 +85,7 @@ def in_process(folder: str) -> dict[str, float]:
 
 
 def resumed(root: Path, events: int) -> float:
-    """Seconds to read a run's journal of so many events, and to be ready to append."""
+    """Return the seconds to open a journal with `events` entries, ready to append."""
     journal = Journal.create("20260301-120000-0000", root)
     for number in range(events):
         journal.write("noted", key=f"fact {number % 500}", value={"number": number, "text": "x" * 200})

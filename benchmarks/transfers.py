@@ -39,12 +39,12 @@ PLAIN = " without fast_transport"
 
 @dataclass(frozen=True)
 class Goal:
-    """A ratio of speeds: ours against another contender; `least`: what is wanted, or None for a figure to compare."""
+    """A ratio of speeds: ours against another contender; `least`: the ratio to reach, or None for a figure without a goal."""
 
     what: str
     ours: str
     against: str
-    name: str  # of the other one, on the page
+    name: str  # of the other contender, on the page
     least: float | None
     figure: str = "copied"  # or "verified"
 
@@ -322,7 +322,7 @@ def main() -> None:
     parser.add_argument("--rtt", default="", help="round trips in milliseconds, with commas; 0: loopback")
     parser.add_argument("--link", default="", help=f"links, with commas, or all: {', '.join(links.LINKS)}")
     parser.add_argument("--only", default="", help="names of contenders, with commas")
-    parser.add_argument("--folder", type=Path, default=None, help="where the files lie; default: the temporary folder")
+    parser.add_argument("--folder", type=Path, default=None, help="folder of the files; default: the temporary folder")
     parser.add_argument("--json", type=Path, default=None)
     parser.add_argument("--inside", default="", help=argparse.SUPPRESS)
     given = parser.parse_args()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.migrations import MIGRATE, all_output, device_files, keys_of, needed
+from tests.support.migrations import MIGRATE, all_output, device_files, keys_of, needed, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,16 +31,6 @@ SUDO = "hunter2-of-the-lab"
 
 def migrate(lab: NamespaceLab, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
     return lab.run_tool(*MIGRATE, "--yes", *options, env={"TSCM_PASSPHRASE": PASSPHRASE, **env}, timeout=400)
-
-
-def state_of(lab: NamespaceLab, name: str) -> str:
-    """Return all that a migration may change on an appliance, as one text."""
-    return lab.on(
-        name,
-        "for d in /etc/cron.d /opt/threatstop /dev/shm /tmp /var/lib/tscm-migrate /home/threatstop /etc/ssh; do "
-        "find $d -type f -not -name '*.log' -exec sha256sum {} + 2>/dev/null; "
-        "find $d -not -name '*.log' -printf '%p %M %u %g %l\\n' 2>/dev/null; done | sort; cat /etc/network/interfaces",
-    ).stdout
 
 
 def entry_of(lab: NamespaceLab, name: str = "new") -> str:

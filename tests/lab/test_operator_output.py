@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from tests.lab.test_migrate import PASSPHRASE, state_of
+from tests.lab.test_migrate import PASSPHRASE
 from tests.support import snapshots
-from tests.support.migrations import MIGRATE, PAIR, all_output, needed
+from tests.support.migrations import MIGRATE, PAIR, all_output, needed, state_of
 
 if TYPE_CHECKING:
     from tests.lab.conftest import MakeLab

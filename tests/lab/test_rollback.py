@@ -44,11 +44,11 @@ def assert_rolled_back(lab: NamespaceLab, since: float, state: dict[str, str]) -
     assert lab.addresses() == {"old": ADDRESS, "new": "10.1.1.50"}
     assert answers(lab, since) == ["new", "old"]
     assert lab.collisions() == []
-    assert {name: state_of(lab, name) for name in ("old", "new")} == state
+    assert {name: restorable_state(lab, name) for name in ("old", "new")} == state
 
 
-def state_of(lab: NamespaceLab, name: str) -> str:
-    """Return what a migration changes and a rollback restores."""
+def restorable_state(lab: NamespaceLab, name: str) -> str:
+    """Return what a migration changes and a rollback restores; archives stay, so `state_of` would differ."""
     return lab.on(
         name,
         "cat /etc/cron.d/*; find /opt/threatstop/etc -type f -exec sha256sum {} + | sort; "
@@ -64,7 +64,7 @@ def with_hooks(lab: NamespaceLab, **hooks: str) -> None:
 
 def test_a_hook_powers_the_old_appliance_on(make_lab: MakeLab) -> None:
     lab = make_lab()
-    before = {name: state_of(lab, name) for name in ("old", "new")}
+    before = {name: restorable_state(lab, name) for name in ("old", "new")}
     assert "ts-update" in before["old"]
     with Switch(lab) as switch:
         with_hooks(lab, online=switch.command("on"))
@@ -80,7 +80,7 @@ def test_a_hook_powers_the_old_appliance_on(make_lab: MakeLab) -> None:
 def test_an_old_appliance_that_powers_off_during_the_undo_is_switched_on_again(make_lab: MakeLab) -> None:
     """Its shutdown was requested and takes seconds: that it still answers does not mean that it stays."""
     lab = make_lab()
-    before = {name: state_of(lab, name) for name in ("old", "new")}
+    before = {name: restorable_state(lab, name) for name in ("old", "new")}
     with Switch(lab) as switch:
         later = f"(sleep 4; {switch.command('off')}) >/dev/null 2>&1 </dev/null & kill -INT $PPID"
         with_hooks(lab, offline=later, online=switch.command("on"))
@@ -89,7 +89,7 @@ def test_an_old_appliance_that_powers_off_during_the_undo_is_switched_on_again(m
     assert result.returncode == 5, all_output(result)
     assert "all changes were undone" in result.stdout
     assert lab.addresses() == {"old": ADDRESS, "new": "10.1.1.50"}
-    assert {name: state_of(lab, name) for name in ("old", "new")} == before
+    assert {name: restorable_state(lab, name) for name in ("old", "new")} == before
 
 
 def test_a_rollback_restores_devices_and_keys_of_the_new_appliance(make_lab: MakeLab) -> None:
@@ -97,16 +97,16 @@ def test_a_rollback_restores_devices_and_keys_of_the_new_appliance(make_lab: Mak
     slow = "systemctl stop ssh; setsid sh -c 'sleep 2; systemctl start ssh' >/dev/null 2>&1 &"  # sshd is down for two seconds
     text = lab.inventory.read_text()
     lab.inventory.write_text(f"{text}\n[hosts.tscm-new.commands]\nreload_ssh = {json.dumps(slow)}\n")
-    before = {name: state_of(lab, name) for name in ("old", "new")}
+    before = {name: restorable_state(lab, name) for name in ("old", "new")}
     pins = lab.inventory.with_name("known_hosts").read_text()
     with Switch(lab) as switch:
         with_hooks(lab, online=switch.command("on"))
         migrated_run = lab.run_tool(*MIGRATE, "--yes", "--bypass-netconf", env=ENV, timeout=400)
         assert migrated_run.returncode == 4, all_output(migrated_run)
-        assert state_of(lab, "new") != before["new"]
+        assert restorable_state(lab, "new") != before["new"]
         result = lab.run_tool("rollback", run_of(migrated_run.stdout), "--yes", env=ENV, timeout=400)
         assert result.returncode == 0, all_output(result)
-    assert {name: state_of(lab, name) for name in ("old", "new")} == before, all_output(result)
+    assert {name: restorable_state(lab, name) for name in ("old", "new")} == before, all_output(result)
     assert lab.addresses() == {"old": ADDRESS, "new": "10.1.1.50"}
     assert lab.inventory.with_name("known_hosts").read_text() == pins
     check = lab.run_tool("plan", "--checks-only", *PAIR, env=ENV)  # the host keys equal the pinned ones
@@ -147,11 +147,11 @@ def test_restored_cron_entries_are_removed_by_a_rollback(make_lab: MakeLab) -> N
     lab = make_lab()
     for name in ("old", "new"):
         lab.on(name, f"echo '# from tscm-{name}' > /etc/cron.d/site-job")
-    before = {name: state_of(lab, name) for name in ("old", "new")}
+    before = {name: restorable_state(lab, name) for name in ("old", "new")}
     with Switch(lab) as switch:
         with_hooks(lab, online=switch.command("on"))
         run, since = migrated(lab, "--restore-cron"), time.time()
-        assert "from tscm-old" in state_of(lab, "new")
+        assert "from tscm-old" in restorable_state(lab, "new")
         result = lab.run_tool("rollback", run, "--yes", env=ENV, timeout=400)
         assert result.returncode == 0, all_output(result)
     assert_rolled_back(lab, since, before)
@@ -159,7 +159,7 @@ def test_restored_cron_entries_are_removed_by_a_rollback(make_lab: MakeLab) -> N
 
 def test_an_operator_powers_the_old_appliance_on(make_lab: MakeLab) -> None:
     lab = make_lab()
-    before = {name: state_of(lab, name) for name in ("old", "new")}
+    before = {name: restorable_state(lab, name) for name in ("old", "new")}
     run, since = migrated(lab, "--no-encrypt"), time.time()
     screen = Terminal(lab.workstation.tool("rollback", run), {**lab.env(), **ENV})
     try:

@@ -48,3 +48,13 @@ def keys_of(lab: NamespaceLab, name: str) -> list[str]:
 def device_files(lab: NamespaceLab, name: str) -> str:
     """Return hash and name of all device files of an appliance."""
     return lab.on(name, "cd /opt/threatstop/etc/devices && find . -type f -exec sha256sum {} + | sort -k2").stdout
+
+
+def state_of(lab: NamespaceLab, name: str) -> str:
+    """Return all that a migration may change on an appliance, as one text."""
+    return lab.on(
+        name,
+        "for d in /etc/cron.d /opt/threatstop /dev/shm /tmp /var/lib/tscm-migrate /home/threatstop /etc/ssh; do "
+        "find $d -type f -not -name '*.log' -exec sha256sum {} + 2>/dev/null; "
+        "find $d -not -name '*.log' -printf '%p %M %u %g %l\\n' 2>/dev/null; done | sort; cat /etc/network/interfaces",
+    ).stdout

@@ -38,18 +38,17 @@ class UnpackMeter:
         self._end = time.monotonic() + _LONGEST
 
     def reading(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """Pass chunks on and count them; a decryption can return more bytes than the archive has."""
+        """Yield the chunks and count their bytes; a decryption can return more bytes than the archive has."""
         for chunk in chunks:
             self._read += len(chunk)
             self._check(self._read)
             yield chunk
 
     def unpacked(self, size: int) -> None:
-        """Decompress `start` and the chunks after it, if the format is known, in pieces of up to 1 MiB.
+        """Add `size` bytes to those that were unpacked.
 
         Raises:
-            ArchiveBomb: a limit of UnpackMeter was exceeded.
-            EOFError, zlib.error, lzma.LZMAError, OSError: the data is damaged.
+            ArchiveBomb: there are too many of them, alone or for the size of the archive, or it takes too long.
         """
         self._unpacked += size
         self._check(self._unpacked)
@@ -92,10 +91,11 @@ _KINDS: tuple[tuple[bytes, Callable[[], Any]], ...] = (
 
 
 def unpacked(start: bytes, chunks: Iterator[bytes], meter: UnpackMeter) -> Iterator[bytes]:
-    """Decompress `start` and what follows, if it is compressed in a known way, in pieces of up to a MiB.
+    """Decompress `start` and the chunks after it, in pieces of up to 1 MiB; data of an unknown format is not changed.
 
     Raises:
-        Refused: see Meter. EOFError, zlib.error, lzma.LZMAError, OSError: it is damaged.
+        ArchiveBomb: a limit of UnpackMeter or of the format was exceeded.
+        EOFError, zlib.error, lzma.LZMAError, OSError: the data is damaged.
     """
     make = next((make for magic, make in _KINDS if start.startswith(magic)), None)
 
