@@ -39,7 +39,7 @@ PLAIN = " without fast_transport"
 
 @dataclass(frozen=True)
 class Goal:
-    """A ratio of speeds: ours against another contender; `least`: the ratio to reach, or None for a figure without a goal."""
+    """The ratio of our speed to that of another contender; `least`: the ratio to reach, or None without a goal."""
 
     what: str
     ours: str

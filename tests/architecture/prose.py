@@ -81,6 +81,7 @@ LEFT_OUT = (
     "requirements/",
     "tests/architecture/prose.py",
     "tests/architecture/test_prose.py",
+    "tests/unit/tsadmin/corpora.py",  # questions in the words of many programs
 )
 EVERYTHING = (
     "tscm_migrate", "docs", "changelog.d", "inventory", "tasks.py", "try.py", "release.py", "pyproject.toml",

@@ -209,8 +209,8 @@ def load(store: Store, *, hosts: Iterable[str] | None = None, cache: Path | None
     used = {copy.manifest.data for copy in copies} | memory.doubtful
     orphans = tuple(e for e in data.values() if e.key not in used and "/archives/" in e.key)
     names = {copy.host for copy in copies} | set(wanted or ())
-    strange = tuple(contents.strange)
-    return Catalog(store.url, tuple(copies), strange, orphans, memory.manifests, tuple(sorted(names)))
+    unreadable = tuple(contents.unreadable)
+    return Catalog(store.url, tuple(copies), unreadable, orphans, memory.manifests, tuple(sorted(names)))
 
 
 def _listed(store: Store, prefixes: Iterable[str], contents: _Contents) -> tuple[dict[str, Stat], dict[str, Stat]]:
@@ -227,13 +227,13 @@ class _Contents:
     """The manifests and records of a store, and what in it cannot be read."""
 
     def __init__(self) -> None:
-        self.strange: list[Unreadable] = []
+        self.unreadable: list[Unreadable] = []
         self.read: set[str] = set()  # keys
         self._manifests: list[Manifest] = []
         self._records: dict[tuple[str, str], list[Record]] = {}
 
     def odd(self, key: str, why: str) -> None:
-        self.strange.append(Unreadable(key, why))
+        self.unreadable.append(Unreadable(key, why))
 
     def add(self, key: str, body: bytes) -> None:
         """Parse an object."""

@@ -65,7 +65,7 @@ def test_nothing_is_deleted_if_the_kept_copy_is_damaged(store: LocalStore) -> No
     assert names(store) == {stays.id, goes.id}
 
 
-def test_copy_to_delete_is_no_proof_for_other_deletions(store: LocalStore) -> None:
+def test_copy_to_delete_does_not_permit_other_deletions(store: LocalStore) -> None:
     """The verdicts are inverted: the newest verified copy is intact and among the copies to delete."""
     newest, older = put(store, 1), put(store, 9)
     damage(store, older)
@@ -77,7 +77,7 @@ def test_copy_to_delete_is_no_proof_for_other_deletions(store: LocalStore) -> No
     assert names(store) == {newest.id, older.id}
 
 
-def test_unverified_copy_is_no_proof(store: LocalStore) -> None:
+def test_unverified_copy_does_not_permit_deletions(store: LocalStore) -> None:
     unverified, verified, goes = put(store, 0.1, verify=False), put(store, 1), put(store, 9)
     damage(store, verified)
     pruning = prune.plan(catalog.load(store), NEWEST, NOW)

@@ -131,7 +131,7 @@ def test_summary_names_each_value_and_its_source(home: Path) -> None:
         "IdentityFile /a\nIdentityFile /a\nIdentityFile /b",
         "\tUser=eq\r\nPort = 23\r\n",
         "IgnoreUnknown Later*\nLaterOption yes\nUser after",
-        "Include none /no/such\nMatch !localuser nobody host b?x\n User local",
+        "Include none /no/such\nMatch !localuser nobody host b?x\n User local",  # prose: keep
     ],
 )
 def test_ssh_config_is_read_as_by_ssh(home: Path, text: str) -> None:

@@ -24,7 +24,7 @@ PASS = Secret("correct horse")
 
 
 @pytest.fixture(scope="module")
-def sealed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def encrypted(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     folder = tmp_path_factory.mktemp("g")
     plain = folder / "plain"
     with tarfile.open(plain, "w:gz") as tar:
@@ -39,15 +39,15 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @needs_gpg
-def test_complete_message_is_valid_and_a_truncated_one_is_not(sealed: bytes) -> None:
-    assert openpgp.walk(io.BytesIO(sealed), len(sealed)).why_not == ""
-    for size in (0, 1, 10, len(sealed) // 2, len(sealed) - 1):
-        assert openpgp.walk(io.BytesIO(sealed[:size]), size).why_not
+def test_complete_message_is_valid_and_a_truncated_one_is_not(encrypted: bytes) -> None:
+    assert openpgp.walk(io.BytesIO(encrypted), len(encrypted)).why_not == ""
+    for size in (0, 1, 10, len(encrypted) // 2, len(encrypted) - 1):
+        assert openpgp.walk(io.BytesIO(encrypted[:size]), size).why_not
 
 
 @needs_gpg
-def test_bytes_after_the_message_are_detected(sealed: bytes) -> None:
-    longer = sealed + b"<html>"
+def test_bytes_after_the_message_are_detected(encrypted: bytes) -> None:
+    longer = encrypted + b"<html>"
     assert openpgp.walk(io.BytesIO(longer), len(longer)).why_not
 
 
@@ -57,21 +57,21 @@ def test_random_bytes_are_not_a_message(data: bytes) -> None:
 
 
 @needs_gpg
-def test_archive_is_decrypted_to_its_last_byte_and_damage_is_an_error(sealed: bytes, tmp_path: Path) -> None:
+def test_archive_is_decrypted_to_its_last_byte_and_damage_is_an_error(encrypted: bytes, tmp_path: Path) -> None:
     path = tmp_path / "threatstop_backup_2024-05-01_03_00_00.tsbak.gpg"
-    path.write_bytes(sealed)
+    path.write_bytes(encrypted)
     assert verify.look(path, PASS).members == 3
     unopened = verify.look(path, None)
     assert unopened.members == -1
     assert "no passphrase" in unopened.text
     with pytest.raises(TransferError, match="cannot be opened"):
         verify.look(path, Secret("wrong"))
-    damaged = bytearray(sealed)
-    damaged[len(sealed) // 2] ^= 1
+    damaged = bytearray(encrypted)
+    damaged[len(encrypted) // 2] ^= 1
     path.write_bytes(damaged)
     with pytest.raises(TransferError, match="cannot be opened"):
         verify.look(path, PASS)
-    path.write_bytes(sealed[:-100])
+    path.write_bytes(encrypted[:-100])
     with pytest.raises(TransferError, match="truncated"):
         verify.look(path, None)
     assert [p.name for p in tmp_path.iterdir()] == [path.name]

@@ -252,7 +252,7 @@ BACKUP = [
     ("E-mail the passphrase to the administrator? [y/n] ", None),
 ]
 
-# What nobody may answer but a person.
+# Questions that only a person may answer.
 NEVER = [
     "Send anonymous usage statistics to ThreatSTOP? [y/n] ",
     "Help us improve: share telemetry? (yes/no) ",
@@ -352,7 +352,7 @@ NEVER = [
     "Devices: (d)elete or (k)eep? ",
     "Logs: (s)end now or (l)ater? ",
     "SSH keys: (k)eep, (m)erge or (r)eplace? ",
-    "1 [x] network  2 [x] ssh keys  3 [ ] cron - toggle with a number, g to go: ",  # nobody's wishes are known
+    "1 [x] network  2 [x] ssh keys  3 [ ] cron - toggle with a number, g to go: ",  # which of them the operator wants is not known
     "Are you a robot? [y/n] ",
     "? ",
     "> ",
@@ -375,7 +375,7 @@ TO_A_PERSON = [
     "no ssh? [y/n] ",
     "No network changes? [y/n] ",
     "ssh=no? [y/n] ",
-    # --- what has been said is to be turned round, or a part of it, or not now
+    # --- a known question with a negation, an exception, or another time
     "Cron is restored by default. Change that? [y/N] ",
     "SSH will be kept. Change this? [y/n] ",
     "Undo the SSH restore? [y/n] ",
@@ -390,7 +390,7 @@ TO_A_PERSON = [
     "Update the backup with the current network configuration? [y/n] ",
     "Keep SSH keys from backup? [y/n] ",
     "Retain the address stored in the archive (10.1.1.43)? [y/n] ",
-    # --- another deed with the same things
+    # --- another action on the same objects
     "Back up the current SSH keys before restoring? [y/n] ",
     "Show SSH changes before restoring? [y/n] ",
     "Pause the cron jobs during the restore? [y/n] ",
@@ -463,6 +463,6 @@ TO_A_PERSON = [
     "10.1.1.43 is in use by another host. Continue? [y/n] ",
     "Only 3 of 5 devices could be restored. Continue? [y/n] ",
     "Decryption failed.\nContinue with the restore? [y/n] ",
-    # --- letters that nobody explains
+    # --- letters without an explanation
     "Restore SSH [r/k]? ",
 ]

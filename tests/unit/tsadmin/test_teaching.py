@@ -109,8 +109,8 @@ def test_menu_is_taught_with_its_entries_and_a_host_name_as_a_slot(tmp_path: Pat
 
 def test_bare_question_is_taught_with_the_lines_above_it(tmp_path: Path) -> None:
     file = tmp_path / "dialect.toml"
-    taught(file, "The portal is told of it.\nContinue? [y/n] ", "y", Kind.LITERAL)
-    assert again(file, "The portal is told of it.\nContinue? [y/n] ") == "y"
+    taught(file, "The portal gets a message.\nContinue? [y/n] ", "y", Kind.LITERAL)
+    assert again(file, "The portal gets a message.\nContinue? [y/n] ") == "y"
     assert again(file, "All logs are deleted.\nContinue? [y/n] ") is None
     assert again(file, "Continue? [y/n] ") is None
 

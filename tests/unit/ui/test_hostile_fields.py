@@ -42,7 +42,7 @@ NOW = datetime(2026, 11, 26, tzinfo=UTC)
 
 
 def check(text: str, *, lines_of: str = "") -> None:
-    """Nothing steers a terminal; with another output to compare, there is no line more than in that one."""
+    """Assert that no control character is printed, and, if another output is given, as many lines as in that."""
     bad = [sign for sign in text if not sign.isprintable() and sign not in "\n\t"]
     assert not any(line.startswith("FORGED") for line in text.splitlines()), text
     assert not bad, ascii(text)
@@ -51,7 +51,7 @@ def check(text: str, *, lines_of: str = "") -> None:
 
 
 def made(kind: type[events.Event], value: str) -> events.Event:
-    """An event with this in each of its texts."""
+    """Return an event with `value` in each of its texts."""
     fields: dict[str, Any] = {}
     for field in dataclasses.fields(kind):
         name = inspect.formatannotation(field.type)

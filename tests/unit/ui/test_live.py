@@ -52,7 +52,7 @@ def test_wait_shows_elapsed_time_and_limit() -> None:
     b.take(Waiting("draining: ts-update pid 4711", 42.0, 600.0, "a"), 142.0)
     text = "\n".join(shown(b, 142.0))
     assert "draining: ts-update pid 4711, since 42 s gives up in 9 min 18 s" in text
-    assert "since 44 s" in "\n".join(shown(b, 144.0))  # goes on between two looks
+    assert "since 44 s" in "\n".join(shown(b, 144.0))  # the clock continues between two looks
 
 
 def test_planned_wait_is_one_line_that_counts_down(view: tuple[LiveView, io.StringIO]) -> None:
@@ -254,11 +254,11 @@ def test_campaign_board_shows_step_devices_and_time_left() -> None:
 def test_the_last_screen_shows_the_comparison_with_the_old_appliance() -> None:
     b = Board("t", [("parity", "Compare")], 0.0)
     b.take(StepStarted("parity", "Compare"), 1.0)
-    b.take(Checked("host keys", "ok", "the old one's"), 2.0)
+    b.take(Checked("host keys", "ok", "those of tscm-old"), 2.0)
     b.take(StepFinished("parity", "done", 1.0), 2.0)
-    assert "✓ host keys: the old one's" not in shown(b, 3.0)
+    assert "✓ host keys: those of tscm-old" not in shown(b, 3.0)
     b.take(RunFinished("r", "done", 3.0), 3.0)
-    assert "✓ host keys: the old one's" in shown(b, 3.0)
+    assert "✓ host keys: those of tscm-old" in shown(b, 3.0)
 
 
 def test_a_wait_outside_of_the_steps_is_not_a_line_at_every_look(view: tuple[LiveView, io.StringIO]) -> None:
@@ -328,7 +328,7 @@ def test_a_wait_is_not_a_line_at_every_look(capsys: pytest.CaptureFixture[str]) 
 def test_advice_that_was_just_given_is_not_given_again(capsys: pytest.CaptureFixture[str]) -> None:
     plain = lines.Plain()
     for host in ("a", "b"):
-        plain(Checked("login", "error", f"{host} lets nobody in", "load the key", firm=True))
+        plain(Checked("login", "error", f"{host} refuses the login", "load the key", firm=True))
     assert capsys.readouterr().out.count("what to do: load the key") == 1
 
 
@@ -357,7 +357,7 @@ def test_a_folded_line_keeps_its_commands_in_one_piece() -> None:
 def test_number_is_not_separated_from_its_unit() -> None:
     for width in range(30, 60):
         for whole in (True, False):
-            parts = folded("waiting until nobody answers at 10.1.1.43, since 3 s, 2 min 57 s", width, keep_words=whole)
+            parts = folded("waiting until no host answers at 10.1.1.43, since 3 s, 2 min 57 s", width, keep_words=whole)
             assert not [part for part in parts if part[-1].isdigit()], (width, parts)
 
 
