@@ -49,22 +49,22 @@ def read(text: str, known: Collection[str] = ()) -> tuple[str, ...] | None:
             used, and only these count.
     """
     every = [*tables.ruled(text)] or [*tables.headed(text, _NAME_HEADINGS)]
-    found = [table for table in every if table.rows]
-    if every and not found:
+    filled = [table for table in every if table.rows]
+    if every and not filled:
         return ()
-    if not found:
+    if not filled:
         return _without_table(text, known)
-    headed = _headed(found)
+    headed = _headed(filled)
     if headed is not None and (names := _names_in(*headed)) is not None:
         return names
-    if best := _most_known(found[0].rows, known):
+    if best := _most_known(filled[0].rows, known):
         return best
-    return None if headed else _names_in(found[0], _likeliest(found[0]))
+    return None if headed else _names_in(filled[0], _likeliest(filled[0]))
 
 
-def _headed(found: Sequence[tables.Table]) -> tuple[tables.Table, int] | None:
+def _headed(filled: Sequence[tables.Table]) -> tuple[tables.Table, int] | None:
     """Return the first table that has a column of names, with its index."""
-    columns = ((table, table.column(*_NAME_HEADINGS)) for table in found)
+    columns = ((table, table.column(*_NAME_HEADINGS)) for table in filled)
     return next(((table, column) for table, column in columns if column is not None), None)
 
 

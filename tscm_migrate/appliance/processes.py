@@ -272,7 +272,7 @@ def started_by(entry: str, program: str = "ts-update") -> frozenset[str]:
         program: basename of the program.
     """
     named = re.compile(rf"{re.escape(program)}(?:[-_.]\w[\w.-]*)?")
-    found = {program}
+    programs = {program}
     for line in entry.splitlines():
         words = line.split()
         fields = 2 if line.lstrip().startswith("@") else 6
@@ -280,5 +280,5 @@ def started_by(entry: str, program: str = "ts-update") -> frozenset[str]:
             continue
         for part in _SEPARATORS.split(" ".join(words[fields:])):
             candidates = {base for word in part.split() if named.fullmatch(base := _base(word))}
-            found |= {base for base in candidates if _runs(part.split(), (base,))}
-    return frozenset(found)
+            programs |= {base for base in candidates if _runs(part.split(), (base,))}
+    return frozenset(programs)

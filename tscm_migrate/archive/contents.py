@@ -232,7 +232,7 @@ def _number(text: str) -> int:
 
 def _records(data: bytes) -> dict[str, str]:
     """Parse the records `LENGTH KEY=VALUE` of a pax header."""
-    found, at = {}, 0
+    records, at = {}, 0
     while at < len(data) and data[at]:
         digits, blank, _ = data[at : at + 12].partition(b" ")
         length = _number(digits.decode(errors="replace")) if blank else 0
@@ -240,9 +240,9 @@ def _records(data: bytes) -> dict[str, str]:
         if length < 5 or not record.endswith(b"\n") or b"=" not in record or at + length > len(data):
             raise tarfile.HeaderError("a damaged pax header")
         key, _, value = record[:-1].decode(errors="surrogateescape").partition("=")
-        found[key] = value
+        records[key] = value
         at += length
-    return found
+    return records
 
 
 def _members(stream: _TarStream) -> Iterator[_Member]:

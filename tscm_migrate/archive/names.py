@@ -54,15 +54,15 @@ class Times:
     offset: timedelta | None = None
 
 
-def corrected(found: Sequence[tuple[str, float]], zone: timedelta | None = None) -> Times:
+def corrected(named_times: Sequence[tuple[str, float]], zone: timedelta | None = None) -> Times:
     """Return when archives were made.
 
     Args:
-        found: names, and modification times in seconds of the epoch; 0 if not known.
+        named_times: names, and modification times in seconds of the epoch; 0 if not known.
         zone: time zone of the appliance, as `date +%z` prints it; None if not known.
     """
-    named = [taken_at(name) or datetime.fromtimestamp(0, UTC) for name, _ in found]
-    ahead = [_ahead(name, modified) for name, (_, modified) in zip(named, found, strict=True)]
+    named = [taken_at(name) or datetime.fromtimestamp(0, UTC) for name, _ in named_times]
+    ahead = [_ahead(name, modified) for name, (_, modified) in zip(named, named_times, strict=True)]
     offsets = _offsets(ahead, zone)
     usual = Counter(offset for offset in offsets if offset is not None).most_common(1)
     common = usual[0][0] if usual else None

@@ -56,16 +56,16 @@ def _faults(place: Path, *, everybody: bool = False) -> Iterator[tuple[str, str]
 
     If `everybody`, its owner and its group are not checked.
     """
-    found = place.stat()
+    info = place.stat()
     own = getattr(os, "geteuid", lambda: 0)()
     sudo = "" if own == 0 else "sudo "
-    if found.st_uid not in {0, own} and not everybody:
+    if info.st_uid not in {0, own} and not everybody:
         yield f"{place} belongs to {_name_of(place)}", f"{sudo}chown {shlex.quote(_me())} {quoted(place)}"
-    sticky = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX  # protects others' files
-    if found.st_mode & (stat.S_IWOTH if everybody else _OTHERS) and not sticky:
-        mine = "" if found.st_uid == own else sudo
+    sticky = stat.S_ISDIR(info.st_mode) and info.st_mode & stat.S_ISVTX  # protects others' files
+    if info.st_mode & (stat.S_IWOTH if everybody else _OTHERS) and not sticky:
+        mine = "" if info.st_uid == own else sudo
         who = "o-w" if everybody else "go-w"
-        yield f"others may write {place} (mode {stat.S_IMODE(found.st_mode):04o})", f"{mine}chmod {who} {quoted(place)}"
+        yield f"others may write {place} (mode {stat.S_IMODE(info.st_mode):04o})", f"{mine}chmod {who} {quoted(place)}"
 
 
 def _name_of(place: Path) -> str:

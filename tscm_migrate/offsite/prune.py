@@ -222,10 +222,10 @@ def leftovers(store: Store, catalog: Catalog, *, older: timedelta = _LEFT_ALONE)
     return Leftovers(orphans, unfinished, store.sweeps)
 
 
-def clean(store: Store, found: Leftovers) -> int:
+def clean(store: Store, leftovers: Leftovers) -> int:
     """Delete leftovers; return how many."""
-    for item in found.unfinished:
+    for item in leftovers.unfinished:
         store.abandon(item)
-    for entry in found.orphans:
+    for entry in leftovers.orphans:
         store.delete(entry.key)
-    return len(found.unfinished) + len(found.orphans)
+    return len(leftovers.unfinished) + len(leftovers.orphans)

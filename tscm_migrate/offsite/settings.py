@@ -95,7 +95,7 @@ def settings(inventory: Inventory, store: str | None = None) -> Settings:
     if store:
         raw["store"] = store
     try:
-        found = Settings.model_validate(raw)
+        parsed = Settings.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(("offsite", *map(str, first["loc"])))
@@ -103,10 +103,10 @@ def settings(inventory: Inventory, store: str | None = None) -> Settings:
         near = suggestion(str(first["loc"][-1]), known) if first["type"] == "extra_forbidden" else ""
         text = "no such setting" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
         raise inventory.error(text + near, key, "the settings are in docs/how-to/offsite.md") from None
-    for name in found.hosts:
+    for name in parsed.hosts:
         if name not in inventory.hosts:
             near = suggestion(name, inventory.hosts)
             raise inventory.error(f"there is no host {name!r}{near}", f"offsite.hosts.{name}")
-    if not found.store:
+    if not parsed.store:
         raise UsageError("no store is given", 'use --store URL, or set store = "…" in [offsite] of the inventory')
-    return found
+    return parsed

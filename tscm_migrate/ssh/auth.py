@@ -171,8 +171,8 @@ class Authentication:
 
     def _all_keys(self) -> Iterator[tuple[str, paramiko.PKey]]:
         """Yield agent keys of the configured files (they need no passphrase), then the files, then other agent keys."""
-        found = ssh_config.settings(self.host)
-        agent = self._agent_keys(found.agent)
+        config = ssh_config.settings(self.host)
+        agent = self._agent_keys(config.agent)
         files = ssh_config.identities(self.host)
         halves = {path: keyfiles.public_blob(path) for path in files}
         used: set[bytes] = set()
@@ -184,7 +184,7 @@ class Authentication:
             if halves[path] not in used and (loaded := self._load(path)) is not None and loaded.asbytes() not in used:
                 used.add(loaded.asbytes())
                 yield f"key {path.name}", loaded
-        for key in agent if not found.only else ():
+        for key in agent if not config.only else ():
             if key.asbytes() not in used:
                 yield f"agent key {_name(key)}", key
 

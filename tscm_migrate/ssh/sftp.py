@@ -270,7 +270,7 @@ def entries(sftp: paramiko.SFTPClient, folder: str, host: str) -> list[paramiko.
     kind, message = ask(CMD_OPENDIR, folder)
     if kind != CMD_HANDLE:
         raise paramiko.SFTPError("Expected handle")
-    handle, found, size, end = message.get_binary(), list[paramiko.SFTPAttributes](), 0, time.monotonic() + _SECONDS
+    handle, files, size, end = message.get_binary(), list[paramiko.SFTPAttributes](), 0, time.monotonic() + _SECONDS
     while True:
         try:
             kind, message = ask(CMD_READDIR, handle)
@@ -280,11 +280,11 @@ def entries(sftp: paramiko.SFTPClient, folder: str, host: str) -> list[paramiko.
             raise paramiko.SFTPError("Expected name response")
         size += len(message.asbytes())
         count = message.get_int()
-        if len(found) + count > _ENTRIES or size > _BYTES or time.monotonic() > end:
+        if len(files) + count > _ENTRIES or size > _BYTES or time.monotonic() > end:
             raise TooMuchOutput(host, f"its SFTP server lists {folder} without end")
-        found += [_entry(message, host) for _ in range(count)]
+        files += [_entry(message, host) for _ in range(count)]
     ask(CMD_CLOSE, handle)
-    return [entry for entry in found if entry.filename not in {".", ".."}]
+    return [entry for entry in files if entry.filename not in {".", ".."}]
 
 
 def free_at(sftp: paramiko.SFTPClient, folder: str) -> int | None:

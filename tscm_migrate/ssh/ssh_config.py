@@ -97,18 +97,18 @@ class _Reading:
     def _words(self, line: str, where: str) -> list[str]:
         if not line.strip() or line.lstrip().startswith("#"):
             return []
-        found = _LINE.fullmatch(line)
+        match = _LINE.fullmatch(line)
         try:
-            if found is None or "\0" in line:
+            if match is None or "\0" in line:
                 raise ValueError
-            words = _split(found[2])
+            words = _split(match[2])
         except ValueError:
             self.notes.append(f"{where}: cannot be read and does not apply; ssh itself may refuse the file")
             return []
         if not words:
-            self.notes.append(f"{where}: {found[1]} without a value does not apply; ssh itself refuses the file")
+            self.notes.append(f"{where}: {match[1]} without a value does not apply; ssh itself refuses the file")
             return []
-        return [found[1], *words]
+        return [match[1], *words]
 
     def _match(self, criteria: list[str], where: str) -> bool:
         """Return whether all criteria are met; a criterion that cannot be evaluated is not."""

@@ -306,7 +306,7 @@ def left(appliance: Appliance) -> Left:
     return Left(keys, tuple(path for kind, _, path in rows if kind == "folder"))
 
 
-def removal_command(found: Left) -> str:
+def removal_command(left: Left) -> str:
     """Return the shell command that removes it, quoted as one word of a shell on the workstation."""
-    lines = [f"sed -i --follow-symlinks {quote(f'/{keyfiles.OURS}/d')} {quote(file)}" for file, _ in found.keys]
-    return quote("; ".join([*dict.fromkeys(lines), *(f"rm -rf {quote(folder)}" for folder in found.folders)]))
+    lines = [f"sed -i --follow-symlinks {quote(f'/{keyfiles.OURS}/d')} {quote(file)}" for file, _ in left.keys]
+    return quote("; ".join([*dict.fromkeys(lines), *(f"rm -rf {quote(folder)}" for folder in left.folders)]))

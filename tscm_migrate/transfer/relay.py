@@ -49,9 +49,9 @@ def send(job: TransferJob, archive: Archive) -> Sent:
     return resume(job, *start(job, archive))
 
 
-def _send_from_start(job: TransferJob, archive: Archive, found: TargetState) -> Sent:
+def _send_from_start(job: TransferJob, archive: Archive, state: TargetState) -> Sent:
     """Copy an archive of which the target has nothing: the source hashes it during the transfer, not before."""
-    check_space(job.target.name, archive.size, found.free, archive.name)
+    check_space(job.target.name, archive.size, state.free, archive.name)
     job.target.begin(archive, 0)
     with discard_if_changed(job, archive):
         identified = Background(lambda: job.source.identify(archive))
@@ -130,19 +130,19 @@ def start(job: TransferJob, archive: Archive) -> tuple[Archive, int | None]:
     """
     check_name(archive.name)
     if archive.sha256:
-        found = _inspect(job, archive)
+        state = _inspect(job, archive)
     else:
         job.stamps[archive.name] = job.source.stamp(archive)
         listed, archive = archive.size, job.source.identify(archive)
         if listed and archive.size != listed:
             text = f"{archive.name} on {job.source.name} has {archive.size} bytes, and had {listed} in the listing"
             raise ArchiveChanged(text)
-        found = job.target.look(archive)
-    if found.final != "none":
-        refuse_other(job.target.name, archive, found)
+        state = job.target.look(archive)
+    if state.final != "none":
+        refuse_other(job.target.name, archive, state)
         return archive, None
-    offset = verified_prefix(job.source, job.target, archive, found, job.emit)
-    check_space(job.target.name, archive.size - offset, found.free, archive.name)
+    offset = verified_prefix(job.source, job.target, archive, state, job.emit)
+    check_space(job.target.name, archive.size - offset, state.free, archive.name)
     job.target.begin(archive, offset)
     return archive, offset
 
@@ -155,9 +155,9 @@ def _inspect(job: TransferJob, archive: Archive) -> TargetState:
     return found
 
 
-def refuse_other(name: str, archive: Archive, found: TargetState) -> None:
+def refuse_other(name: str, archive: Archive, state: TargetState) -> None:
     """Raise a TransferError unless the file with the final name is the same archive."""
-    if found.final != "same":
+    if state.final != "same":
         raise TransferError(
             f"{archive.name} exists on {name} already, with other content; it was not overwritten",
             "compare the two files, and move the wrong one to another folder",
@@ -188,14 +188,14 @@ def check_space(name: str, needed: int, free: int | None, what: str) -> None:
         )
 
 
-def verified_prefix(source: Source, target: Target, archive: Archive, found: TargetState, emit: Emit) -> int:
+def verified_prefix(source: Source, target: Target, archive: Archive, state: TargetState, emit: Emit) -> int:
     """Return how many bytes of a partial file can be kept: all of them if their hash is right, else none."""
-    if not found.part:
+    if not state.part:
         return 0
-    if found.part <= archive.size and target.part_digest(archive, found.part) == source.prefix(archive, found.part):
-        emit(Message(_resuming(archive, target.name, found.part)))
-        return found.part
-    emit(Message(_restarting(archive, target.name, found.part), "warning"))
+    if state.part <= archive.size and target.part_digest(archive, state.part) == source.prefix(archive, state.part):
+        emit(Message(_resuming(archive, target.name, state.part)))
+        return state.part
+    emit(Message(_restarting(archive, target.name, state.part), "warning"))
     return 0
 
 

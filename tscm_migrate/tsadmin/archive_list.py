@@ -78,16 +78,16 @@ def dated(lines: Iterable[str]) -> list[ListedArchive]:
 
 def _row(line: str) -> list[ListedArchive]:
     """Return the archives of one line: usually one; several if a menu has columns."""
-    found, end = [], 0
+    rows, end = [], 0
     for match in _NAME.finditer(line):
         ahead = line[end : match.start()]
         key = _LEADING.match(ahead) if end == 0 else (_NEXT.search(ahead) or _LEADING.match(ahead.strip()))
         if key is None and end == 0:
             key = _BEHIND.search(line[match.end() :])
         if key is not None:
-            found.append(ListedArchive(key["key"], match["folder"].rstrip("/"), match["name"].lower()))
+            rows.append(ListedArchive(key["key"], match["folder"].rstrip("/"), match["name"].lower()))
         end = match.end()
-    return found
+    return rows
 
 
 # A row with other words may be an action: "1) Delete threatstop_backup_…".

@@ -104,17 +104,17 @@ def explain(asked: Sequence[str], dialogue: str, given: Intent, known: Sequence[
             reader.sent(found, shown)
 
 
-def as_dict(found: Understood) -> dict[str, str | None]:
+def as_dict(understood: Understood) -> dict[str, str | None]:
     """Return the object that `--json` prints."""
     return {
-        "question": found.question, "kind": found.kind and found.kind.value, "dialect": found.dialect or None, "row": found.row or None,
-        "answer": found.shown, "suggestion": found.suggestion, "why": found.why,
+        "question": understood.question, "kind": understood.kind and understood.kind.value, "dialect": understood.dialect or None, "row": understood.row or None,
+        "answer": understood.shown, "suggestion": understood.suggestion, "why": understood.why,
     }  # fmt: skip
 
 
-def as_text(found: Understood) -> str:
+def as_text(understood: Understood) -> str:
     """Return the text for a person."""
-    if found.kind is None:
-        hint = f"; perhaps {found.suggestion!r}" if found.suggestion is not None else ""
-        return f"UNKNOWN  {found.question}\n         {found.why}{hint}"
-    return f"{found.kind.value:<8} {found.question}\n         answered {found.shown!r} by {found.dialect}: {found.row}"
+    if understood.kind is None:
+        hint = f"; perhaps {understood.suggestion!r}" if understood.suggestion is not None else ""
+        return f"UNKNOWN  {understood.question}\n         {understood.why}{hint}"
+    return f"{understood.kind.value:<8} {understood.question}\n         answered {understood.shown!r} by {understood.dialect}: {understood.row}"

@@ -55,7 +55,7 @@ class StatedFacts:
         Raises:
             Above: a line is not known.
         """
-        found: list[str] = []
+        facts: list[str] = []
         at = 0
         while at < len(lines):
             if is_rule(lines[at]) or archive_list.is_row(lines[at]):
@@ -63,12 +63,12 @@ class StatedFacts:
                 continue
             for size in (1, 2, 3):
                 if (about := self.of(lines[at : at + size])) is not None:
-                    found += about
+                    facts += about
                     at += size
                     break
             else:
                 raise Above(f"no row knows the line above it: {plain(lines[at])!r}")
-        return found
+        return facts
 
     def of(self, lines: Sequence[str]) -> list[str] | None:
         """Return the kinds of the facts in these lines, joined to one text; None if it is not a fact."""

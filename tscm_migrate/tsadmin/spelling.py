@@ -37,18 +37,18 @@ class Choice:
 
 def _choices() -> dict[str, Choice]:
     """Return every spelling, by its text in lower case."""
-    found: list[Choice] = []
+    choices: list[Choice] = []
     brackets = (("[", "]"), ("(", ")"), ("<", ">"), ("{", "}"))
     for (yes, no), joint in itertools.product(
         (("y", "n"), ("yes", "no"), ("true", "false")), ("/", "|", ",", ", ", " / ", " | ", " or ")
     ):
         for first, second in ((yes, no), (no, yes)):
             inner = f"{first}{joint}{second}"
-            found += [
+            choices += [
                 Choice(f"{left}{inner}{right}", yes, no) for left, right in (*brackets, ("[ ", " ]"), ("( ", " )"))
             ]
             if joint not in {",", ", "}:
-                found.append(Choice(inner, yes, no))
+                choices.append(Choice(inner, yes, no))
     for (does, leaves), (left, right) in itertools.product(
         [
             ("restore", "skip"), ("restore", "keep"), ("replace", "keep"), ("overwrite", "keep"), ("apply", "skip"),
@@ -56,7 +56,7 @@ def _choices() -> dict[str, Choice]:
         ],
         brackets[:2],
     ):  # fmt: skip
-        found += [Choice(f"{left}{one}{right}", does, leaves, words=True)
+        choices += [Choice(f"{left}{one}{right}", does, leaves, words=True)
                   for one in (f"{does}/{leaves}", f"{leaves}/{does}")]  # fmt: skip
     for y, n, text in [
         ("y", "n", "[y/n/q]"), ("y", "n", "(y/n/q)"), ("yes", "no", "[yes/no/quit]"), ("y", "n", "[yn]"), ("y", "n", "[y]/n"),
@@ -66,8 +66,8 @@ def _choices() -> dict[str, Choice]:
         ("y", "n", "type y for yes or n for no"), ("yes", "no", "(please answer 'yes' or 'no')"),
         ("yes", "no", "please type 'yes' or 'no'"), ("yes", "no", "please answer yes or no"), ("yes", "no", "yes no"),
     ]:  # fmt: skip
-        found.append(Choice(text, y, n))
-    return {choice.text: choice for choice in found}
+        choices.append(Choice(text, y, n))
+    return {choice.text: choice for choice in choices}
 
 
 CHOICES = _choices()

@@ -161,10 +161,10 @@ def row(lesson: Lesson, kind: Kind) -> str:
     return "\n[[question]]\n" + "\n".join(made) + "\n"
 
 
-def _slot(found: re.Match[str], intent: Intent, ips: list[str]) -> str:
-    kind = str(found.lastgroup)
+def _slot(match: re.Match[str], intent: Intent, ips: list[str]) -> str:
+    kind = str(match.lastgroup)
     if kind in ("ip", "cidr"):
-        shown = found[0].partition("/")[0]
+        shown = match[0].partition("/")[0]
         ips.append("address" if shown == intent.address else "here" if shown == intent.here else "any")
     return f"{{{kind}}}"
 

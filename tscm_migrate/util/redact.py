@@ -291,28 +291,28 @@ def _at_any_place(raw: bytes, size: int, encode: Callable[[bytes], bytes]) -> se
 def _in_bases(value: str) -> set[str]:
     """Return the value in base64 and its relatives, at any place in a longer text; also in hex."""
     raw = value.encode(errors="surrogateescape")
-    found = {
+    forms = {
         raw.hex(),
         raw.hex().upper(),
         quopri.encodestring(raw).decode(),
         base64.b32encode(raw).decode().rstrip("="),
     }
-    found |= {encode(raw).decode() for _, encode in _BASES}
-    found |= {
+    forms |= {encode(raw).decode() for _, encode in _BASES}
+    forms |= {
         re.sub(rb"[^A-Za-z0-9 ]", lambda sign: b"=%02X" % ord(sign[0]), raw).decode().replace(" ", "_")
     }  # in a header
     for size, encode in _BASES:
-        found |= _at_any_place(raw, size, encode)
+        forms |= _at_any_place(raw, size, encode)
     for wide in ("utf-16-le", "utf-16-be"):
-        found |= _at_any_place(value.encode(wide, errors="surrogatepass"), 3, base64.b64encode)
+        forms |= _at_any_place(value.encode(wide, errors="surrogatepass"), 3, base64.b64encode)
     twice = {
         form
         for once in _at_any_place(raw, 3, base64.b64encode)
         for form in _at_any_place(once.encode(), 3, base64.b64encode)
     }
-    found |= twice | {form.replace("+", "-").replace("/", "_") for form in found}
-    found |= {form.lower() for form in found if form.isupper()} | {form.translate(_Z85) for form in found}
-    return {form for form in found if len(form) >= _SHORT}
+    forms |= twice | {form.replace("+", "-").replace("/", "_") for form in forms}
+    forms |= {form.lower() for form in forms if form.isupper()} | {form.translate(_Z85) for form in forms}
+    return {form for form in forms if len(form) >= _SHORT}
 
 
 def _ciphered(value: str) -> set[str]:
@@ -386,22 +386,22 @@ def _blanked_over(junk: re.Pattern[str], pattern: re.Pattern[str], text: str) ->
         return text
     pieces, begins, places = [], [], []  # texts between junk; where each begins without the junk, and with it
     at = size = 0
-    for found in (*junk.finditer(text), None):
-        piece = text[at : found.start() if found else len(text)]
+    for match in (*junk.finditer(text), None):
+        piece = text[at : match.start() if match else len(text)]
         if piece:
             pieces.append(piece)
             begins.append(size)
             places.append(at)
             size += len(piece)
-        at = found.end() if found else at
+        at = match.end() if match else at
 
     def place(index: int) -> int:
         piece = bisect.bisect_right(begins, index) - 1
         return places[piece] + index - begins[piece]
 
-    for found in reversed([*pattern.finditer("".join(pieces))]):
-        if found.end() > found.start():
-            text = text[: place(found.start())] + BLANK + text[place(found.end() - 1) + 1 :]
+    for match in reversed([*pattern.finditer("".join(pieces))]):
+        if match.end() > match.start():
+            text = text[: place(match.start())] + BLANK + text[place(match.end() - 1) + 1 :]
     return text
 
 

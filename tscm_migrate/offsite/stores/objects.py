@@ -155,16 +155,16 @@ class Objects:
         if self._multiparts is not None:
             yield from self._multiparts.entries(prefix, tell)
             return
-        found = 0
+        number = 0
         with self._translated(prefix, "list"):
             for batch in obstore.list(self._inner, prefix=prefix or None, chunk_size=1000):
                 for meta in batch:
-                    found += 1
+                    number += 1
                     if is_key(meta["path"]):
                         yield Stat(meta["path"], meta["size"], meta["last_modified"])
                     else:
                         tell(shown(meta["path"]), "its name is unknown to this tool")
-        if not found:
+        if not number:
             self._refuse_other_server()
 
     def _refuse_other_server(self) -> None:

@@ -159,5 +159,5 @@ class SftpStore(FolderStore):
         return kind, detail, _WHERE_FULL if kind is StoreError else fix
 
 
-def _entry(name: str, found: paramiko.SFTPAttributes) -> FileEntry:
-    return FileEntry(name, found.st_mode or 0, found.st_size or 0, moment(found.st_mtime))
+def _entry(name: str, attributes: paramiko.SFTPAttributes) -> FileEntry:
+    return FileEntry(name, attributes.st_mode or 0, attributes.st_size or 0, moment(attributes.st_mtime))

@@ -17,16 +17,16 @@ AS_DOCUMENTED = ("-augx", "-aux")  # as on the vendor's page
 
 def pids(marker: str) -> list[str]:
     """Return the processes with this appliance's marker in their environment; without /proc, all readable ones."""
-    found = []
+    names = []
     needle = f"TSCM_LAB_APPLIANCE={marker}\0".encode()
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{name}/environ", "rb") as file:
                 if needle in file.read() + b"\0":
-                    found.append(name)
+                    names.append(name)
         except OSError:
             continue
-    return found
+    return names
 
 
 def ps(shim: Shim) -> int:
