@@ -1,6 +1,6 @@
 """The scheduled backup: the documented cron file without its errors (facts 9 to 15).
 
-The vendor's example runs hourly on its two days, deletes the last good backup in time, and leaves dangling links. This
+The vendor's example runs hourly on its two days, deletes even the last good backup, and leaves dangling links. This
 file runs at the given times, keeps the newest archives whatever their age, removes dangling links, and appends to a
 log.
 

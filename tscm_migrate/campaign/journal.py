@@ -1,7 +1,7 @@
-"""The journal of a campaign: what was started and how it ended, one JSON line each, on disk before it happens.
+"""The journal of a campaign: a JSON line for each start, on disk before it, and for each result.
 
-`campaigns/NAME/journal.jsonl` in the state folder. Each pair's migration has a journal of its own; this one only says
-which pairs there are, in which windows, and which results are known.
+The file is `campaigns/NAME/journal.jsonl` in the state folder. Each pair's migration has a journal of its own; this one
+records only the pairs, their windows, and the known results.
 """
 
 from __future__ import annotations

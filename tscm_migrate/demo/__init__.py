@@ -1,4 +1,4 @@
-"""Simulated appliances that behave as the vendor's documents describe, with faults, for `demo` and the tests.
+"""Simulated appliances that behave as the vendor's documents describe, for `demo` and the tests.
 
 Only the task `demo` and the tests import this package; it may import all others.
 """

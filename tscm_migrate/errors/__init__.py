@@ -1,10 +1,10 @@
 """Every error that a user can meet, as one tree; docs/reference/errors.md shows each with its text and its remedy.
 
-An error carries fields, a stable `code`, an exit status, a retry class and a remedy; it knows no layout and no
-secret. `tscm_migrate.cli.main` is the one place where it becomes text. The classes are imported from this package.
+An error has fields, a stable `code`, an exit status, a retry class and a remedy, but no layout and no secret. Only
+`tscm_migrate.cli.failures` turns it into text. The classes are imported from this package.
 """
 
-# ruff: noqa: F403 - the modules of this package are one namespace, cut by room
+# ruff: noqa: F403 - the modules of this package are one namespace, divided by subject
 from tscm_migrate.errors.appliance import *
 from tscm_migrate.errors.base import *
 from tscm_migrate.errors.migration import *

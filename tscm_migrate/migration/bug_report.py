@@ -1,4 +1,4 @@
-"""What a bug report needs of a run: built from a list of what may go in, so no secret, name or address can.
+"""Collect a run's data for a bug report from a list of permitted fields, so that it has no secret, name or address.
 
 Only numbers, yes or no, times, words that this package itself defines (ids of steps and checks, error codes, choices of
 options) and version numbers are taken. A text of an appliance, a host, an address, a path or a device is none of these.

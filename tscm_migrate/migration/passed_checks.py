@@ -1,4 +1,4 @@
-"""What each preflight check saw where it found no problem: a name and a value, for the plan, the report and JSON."""
+"""The name and value that each passed preflight check has read, for the plan, the report and JSON."""
 
 from collections.abc import Callable, Iterator, Sequence
 
