@@ -24,7 +24,7 @@ WORDS = {
     r"mend(?:s|ed|ing)?": "fix, repair",
     r"(?:the|an?|which|each|its) (?:old|new) one(?:'s)?": "the old (new) appliance, or the host's name",
     r"without a TSCM": "downtime",
-    r"(?:is|are|was|were) no(?! (?:longer|more\b|such|other|way|need|room|space|limit))(?= [a-z]+(?: [a-z]+)?[.,;:)]| [a-z]+$)": "is not a …",
+    r"(?<!there )(?:is|are|was|were) no(?! (?:longer|more\b|such|other|way|need|room|space|limit))(?= [a-z]+(?: [a-z]+)?[.,;:)]| [a-z]+$)": "is not a …",
     r"is none\b(?! of)": "is not one, there is none",
     r"deeds?": "action",
     r"wish(?:es|ed)?": "option, setting",
