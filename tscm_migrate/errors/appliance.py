@@ -1,11 +1,10 @@
 """Errors of an appliance: its archives, its tsadmin, its network."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from tscm_migrate.errors.base import Exit, MigrateError, Retry, as_clause
 
 
-@dataclass(eq=False)
 class ApplianceError(MigrateError):
     """A command on an appliance failed."""
 
@@ -19,7 +18,6 @@ class ApplianceError(MigrateError):
         return f"{self.host}: {doc}" + (f": {self.detail}" if self.detail else "")
 
 
-@dataclass(eq=False)
 class ProcessesHidden(ApplianceError):
     """Its running processes are not visible to this login, so running updates would not be seen."""
 
@@ -32,7 +30,6 @@ class ProcessesHidden(ApplianceError):
     )
 
 
-@dataclass(eq=False)
 class DrainTimeout(ApplianceError):
     """ts-update was still running after --drain-timeout."""
 
@@ -48,7 +45,6 @@ class DrainTimeout(ApplianceError):
         return f"{self.host}: ts-update was still running after {self.seconds:.0f} s: {running}"
 
 
-@dataclass(eq=False)
 class BackupFailed(ApplianceError):
     """tsadmin backup failed, or its archive could not be verified."""
 
@@ -56,22 +52,20 @@ class BackupFailed(ApplianceError):
     advice = "on the appliance, run `sudo tsadmin backup` yourself and read /var/log/threatstop/ts-backup.log"
 
 
-@dataclass(eq=False)
 class NoBackupYet(ApplianceError):
     """It has no backups yet; the first one asks whether to encrypt, which a scheduled backup cannot answer."""
 
     code = "appliance.no-backup-yet"
     exit_code = Exit.REFUSED
     retry = Retry.AFTER_REMEDY
+    text = (
+        "{host}: it has no backups yet; the first one asks whether to encrypt, which a scheduled backup cannot answer"
+    )
+    advice = "create one: {detail} tsadmin backup; or use --passphrase-file-there FILE"
 
-    def message(self) -> str:
-        return f"{self.host}: {as_clause(type(self).__doc__ or self.code)}"
-
-    def remedy(self) -> str:
-        return f"create one: {self.detail or 'ssh HOST'} tsadmin backup; or use --passphrase-file-there FILE"
+    detail: str = "ssh HOST"
 
 
-@dataclass(eq=False)
 class ArchiveMissing(ApplianceError):
     """There is no such archive."""
 
@@ -79,7 +73,6 @@ class ArchiveMissing(ApplianceError):
     advice = "list its archives: tscm-migrate archive list {host}; or create one: tscm-migrate archive create {host}"
 
 
-@dataclass(eq=False)
 class ListingFailed(ApplianceError):
     """The archives could not be listed."""
 
@@ -104,7 +97,6 @@ class ListingFailed(ApplianceError):
         return f"give this login the right to read the folder; check it: ssh {self.login} ls -la {self.folder}"
 
 
-@dataclass(eq=False)
 class ArchiveEmpty(ApplianceError):
     """The archive has 0 bytes: its backup failed or is still running."""
 
@@ -112,7 +104,6 @@ class ArchiveEmpty(ApplianceError):
     advice = "use another archive (--archive NAME); list them: tscm-migrate archive list {host}"
 
 
-@dataclass(eq=False)
 class RestoreFailed(ApplianceError):
     """tsadmin restore failed."""
 
@@ -120,7 +111,6 @@ class RestoreFailed(ApplianceError):
     advice = "read its output above; to see more, run `sudo tsadmin restore` yourself on the new appliance"
 
 
-@dataclass(eq=False)
 class UnknownPrompt(ApplianceError):
     """tsadmin asked a question that no dialect knows; it was not answered."""
 
@@ -137,7 +127,6 @@ class UnknownPrompt(ApplianceError):
     transcript: str = field(default="", repr=False)
 
 
-@dataclass(eq=False)
 class AnswersNotSaved(MigrateError):
     """Answers that were taught could not be saved in the dialect."""
 
@@ -159,7 +148,6 @@ class AnswersNotSaved(MigrateError):
         return f"{count} answer(s) could not be saved, so migrate --yes stops at these questions: {listed}"
 
 
-@dataclass(eq=False)
 class RehearsalUnknownPrompt(UnknownPrompt):
     """tsadmin asked an unknown question in the rehearsal; the migration was refused. The old appliance still serves."""
 
@@ -171,7 +159,6 @@ class RehearsalUnknownPrompt(UnknownPrompt):
     learn: str = ""  # the command that teaches it
 
 
-@dataclass(eq=False)
 class DialogueSilent(ApplianceError):
     """A program on the appliance stopped responding."""
 
@@ -183,7 +170,6 @@ class DialogueSilent(ApplianceError):
     transcript: str = field(default="", repr=False)
 
 
-@dataclass(eq=False)
 class StillOnline(ApplianceError):
     """The old appliance still answers at its address."""
 
@@ -192,7 +178,6 @@ class StillOnline(ApplianceError):
     retry = Retry.AFTER_REMEDY
 
 
-@dataclass(eq=False)
 class AddressConflict(ApplianceError):
     """Two hosts would answer at one address."""
 
@@ -203,7 +188,6 @@ class AddressConflict(ApplianceError):
     address: str = ""
 
 
-@dataclass(eq=False)
 class NotReachableAgain(ApplianceError):
     """The appliance did not become reachable again."""
 

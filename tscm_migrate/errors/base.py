@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import Enum, IntEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, dataclass_transform
 
 from tscm_migrate.util import redact
 
@@ -42,6 +42,7 @@ def _rebuild(cls: type[MigrateError], state: dict[str, Any]) -> MigrateError:
     return error
 
 
+@dataclass_transform(eq_default=False, field_specifiers=(field,))
 @dataclass(eq=False)
 class MigrateError(Exception):
     """The base class of all errors that a user can meet.
@@ -61,6 +62,11 @@ class MigrateError(Exception):
     exit_code: ClassVar[Exit] = Exit.FAILED
     retry: ClassVar[Retry] = Retry.NEVER
     foreign: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        """Make each subclass a dataclass."""
+        super().__init_subclass__()
+        dataclass(eq=False)(cls)
 
     def __post_init__(self) -> None:
         self.args = ()  # Exception keeps the constructor's arguments, with any secret in them

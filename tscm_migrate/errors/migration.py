@@ -1,12 +1,10 @@
 """Errors of a run: refused before it starts, its hooks and journal, its lock, its end."""
 
-from dataclasses import dataclass
 from shlex import quote
 
 from tscm_migrate.errors.base import Exit, MigrateError, Retry
 
 
-@dataclass(eq=False)
 class Refused(MigrateError):
     """Preflight found reasons not to start; nothing was changed."""
 
@@ -27,7 +25,6 @@ class Refused(MigrateError):
         return f"fix the problems above, or override them: {acknowledged or '--allow NAME'}"
 
 
-@dataclass(eq=False)
 class RehearsalRefused(Refused):
     """The rehearsal of the restore found a problem; the old appliance was not taken offline."""
 
@@ -41,7 +38,6 @@ class RehearsalRefused(Refused):
         return f"fix the problems above, or override them: {acknowledged}"
 
 
-@dataclass(eq=False)
 class NetconfContradiction(Refused):
     """--bypass-netconf and --force-apply-netconf were both given; the vendor's two options exclude each other."""
 
@@ -56,21 +52,17 @@ class NetconfContradiction(Refused):
         return self.advice
 
 
-@dataclass(eq=False)
 class WindowClosed(MigrateError):
     """The cutover does not fit into the change window any more; everything was undone."""
 
     code = "window.closed"
     exit_code = Exit.REFUSED
+    text = "the cutover was not begun: {detail}"
     advice = "run it again in the next window; --not-after sets when the window closes"
 
-    detail: str = ""
-
-    def message(self) -> str:
-        return f"the cutover was not begun: {self.detail}" if self.detail else super().message()
+    detail: str
 
 
-@dataclass(eq=False)
 class HookFailed(MigrateError):
     """A hook on the workstation failed."""
 
@@ -83,7 +75,6 @@ class HookFailed(MigrateError):
     name: str = ""
 
 
-@dataclass(eq=False)
 class NotifyStops(MigrateError):
     """A command of [notify] failed, and the inventory has on_failure = "stop"."""
 
@@ -97,7 +88,6 @@ class NotifyStops(MigrateError):
     problem: str
 
 
-@dataclass(eq=False)
 class JournalDamaged(MigrateError):
     """A run's journal is damaged: a line before its end cannot be read."""
 
@@ -113,7 +103,6 @@ class JournalDamaged(MigrateError):
     run: str = ""
 
 
-@dataclass(eq=False)
 class JournalNewer(MigrateError):
     """A run's journal was written by a later version of this tool; this version cannot read all of it."""
 
@@ -126,7 +115,6 @@ class JournalNewer(MigrateError):
     detail: str = ""
 
 
-@dataclass(eq=False)
 class StateUnreadable(MigrateError):
     """A file of this workstation's run records cannot be read; nothing was changed."""
 
@@ -141,7 +129,6 @@ class StateUnreadable(MigrateError):
         return f"run it as the user who owns these runs, or take over the file: sudo chown $USER {quote(self.file)}"
 
 
-@dataclass(eq=False)
 class StateUnwritable(MigrateError):
     """The run's journal cannot be written on this workstation; the change that it would record was not made."""
 
@@ -154,7 +141,6 @@ class StateUnwritable(MigrateError):
     detail: str = ""
 
 
-@dataclass(eq=False)
 class Locked(MigrateError):
     """Another run holds this appliance's lock; nothing was changed."""
 
@@ -186,7 +172,6 @@ class Locked(MigrateError):
         )
 
 
-@dataclass(eq=False)
 class AddressUnclear(MigrateError):
     """It is not clear which appliance answers at an address; nothing was changed."""
 
@@ -199,7 +184,6 @@ class AddressUnclear(MigrateError):
     detail: str = ""
 
 
-@dataclass(eq=False)
 class RollbackIncomplete(MigrateError):
     """Some changes of a run could not be undone; the others were."""
 
@@ -215,7 +199,6 @@ class RollbackIncomplete(MigrateError):
         return "not everything could be undone: " + "; ".join(self.items)
 
 
-@dataclass(eq=False)
 class ManualStepsLeft(MigrateError):
     """The migration is complete, but something is left for a person to do."""
 
@@ -229,13 +212,13 @@ class ManualStepsLeft(MigrateError):
         return "migrated; left for you to do: " + "; ".join(self.items)
 
 
-@dataclass(eq=False)
 class Interrupted(MigrateError):
     """The run was interrupted and can be resumed."""
 
     code = "interrupted"
     exit_code = Exit.INTERRUPTED
     retry = Retry.LATER
+    advice = "{next_command}"
 
     state: str = ""
     next_command: str = ""
@@ -244,11 +227,7 @@ class Interrupted(MigrateError):
         between = " " if self.state.startswith("by ") else "; "
         return f"interrupted{between}{self.state}" if self.state else "interrupted"
 
-    def remedy(self) -> str:
-        return self.next_command
 
-
-@dataclass(eq=False)
 class BundleDamaged(MigrateError):
     """A bundle was changed or damaged: a file, the chain of the journal or the signature does not match."""
 
@@ -261,7 +240,6 @@ class BundleDamaged(MigrateError):
     detail: str
 
 
-@dataclass(eq=False)
 class BundleUnwritable(MigrateError):
     """A bundle cannot be written."""
 

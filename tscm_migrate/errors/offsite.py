@@ -1,11 +1,8 @@
 """Errors of an off-site store and of the copies in it."""
 
-from dataclasses import dataclass
-
 from tscm_migrate.errors.base import Exit, MigrateError, Retry
 
 
-@dataclass(eq=False)
 class OffsiteError(MigrateError):
     """An off-site store, or a copy in it, has a problem."""
 
@@ -16,7 +13,6 @@ class OffsiteError(MigrateError):
     fix: str = ""
 
 
-@dataclass(eq=False)
 class StoreError(OffsiteError):
     """An operation on the off-site store failed."""
 
@@ -30,7 +26,6 @@ class StoreError(OffsiteError):
         return f"{place}: {self.detail}" if place else self.detail
 
 
-@dataclass(eq=False)
 class StoreUnavailable(StoreError):
     """The store does not answer, or is temporarily unavailable."""
 
@@ -38,7 +33,6 @@ class StoreUnavailable(StoreError):
     retry = Retry.LATER
 
 
-@dataclass(eq=False)
 class StoreDenied(StoreError):
     """The store refuses these credentials, or they do not allow this operation."""
 
@@ -47,21 +41,18 @@ class StoreDenied(StoreError):
     advice = "check the credentials: they need the rights to read, write, list and delete below this URL"
 
 
-@dataclass(eq=False)
 class ObjectMissing(StoreError):
     """There is no such object in the store."""
 
     code = "offsite.missing"
 
 
-@dataclass(eq=False)
 class ObjectExists(StoreError):
     """There is already an object with this key; nothing was overwritten."""
 
     code = "offsite.exists"
 
 
-@dataclass(eq=False)
 class CopyDamaged(OffsiteError):
     """A copy in the store is damaged: its content differs from what was uploaded."""
 
@@ -69,7 +60,6 @@ class CopyDamaged(OffsiteError):
     advice = "keep the archive on the appliance and pull it again; consider another store"
 
 
-@dataclass(eq=False)
 class CopyMissing(OffsiteError):
     """There is no off-site copy of that name."""
 
@@ -77,7 +67,6 @@ class CopyMissing(OffsiteError):
     advice = "list the copies: tscm-migrate offsite list"
 
 
-@dataclass(eq=False)
 class EncryptionFailed(OffsiteError):
     """Encrypting or decrypting with gpg failed."""
 
@@ -85,7 +74,6 @@ class EncryptionFailed(OffsiteError):
     retry = Retry.AFTER_REMEDY
 
 
-@dataclass(eq=False)
 class PlaintextRefused(OffsiteError):
     """The archive is not encrypted, and the inventory forbids plaintext off-site."""
 
@@ -95,7 +83,6 @@ class PlaintextRefused(OffsiteError):
     advice = 'encrypt it with gpg keys: recipients = ["FINGERPRINT"] in [offsite] of the inventory'
 
 
-@dataclass(eq=False)
 class PruneRefused(OffsiteError):
     """Deleting copies now would not be safe; nothing was deleted."""
 
@@ -104,7 +91,6 @@ class PruneRefused(OffsiteError):
     retry = Retry.AFTER_REMEDY
 
 
-@dataclass(eq=False)
 class ScheduleTestFailed(OffsiteError):
     """The command fails in the scheduler's environment; nothing was installed."""
 

@@ -1,11 +1,10 @@
 """Errors between this workstation and a host."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from tscm_migrate.errors.base import Exit, MigrateError, Retry, as_clause
 
 
-@dataclass(eq=False)
 class SshError(MigrateError):
     """An SSH operation failed."""
 
@@ -19,7 +18,6 @@ class SshError(MigrateError):
         return f"{self.host}: {doc}" + (f" ({self.detail})" if self.detail else "")
 
 
-@dataclass(eq=False)
 class Unreachable(SshError):
     """No SSH connection could be made."""
 
@@ -28,7 +26,6 @@ class Unreachable(SshError):
     advice = "check its address and port (tscm-migrate host list), that it is on, and that no firewall blocks SSH"
 
 
-@dataclass(eq=False)
 class AuthFailed(SshError):
     """The host accepted none of the offered keys or passwords."""
 
@@ -37,7 +34,6 @@ class AuthFailed(SshError):
     advice = "set user and identity_file in the inventory, or load the key into the agent: ssh-add FILE"
 
 
-@dataclass(eq=False)
 class ServerFull(Unreachable):
     """The server takes no more connections at the moment."""
 
@@ -48,7 +44,6 @@ class ServerFull(Unreachable):
     )
 
 
-@dataclass(eq=False)
 class NoCommonAlgorithm(Unreachable):
     """This SSH library and the server have no algorithm in common."""
 
@@ -81,7 +76,6 @@ class NoCommonAlgorithm(Unreachable):
         )
 
 
-@dataclass(eq=False)
 class PasswordExpired(AuthFailed):
     """The password of this user has expired on the host."""
 
@@ -93,7 +87,6 @@ class PasswordExpired(AuthFailed):
         return f"set a new password: ssh -t {self.login or self.host} passwd"
 
 
-@dataclass(eq=False)
 class LoginsClosed(AuthFailed):
     """The host refuses all logins at the moment."""
 
@@ -102,7 +95,6 @@ class LoginsClosed(AuthFailed):
     retry = Retry.LATER
 
 
-@dataclass(eq=False)
 class ConnectionLost(SshError):
     """The connection was lost."""
 
@@ -111,7 +103,6 @@ class ConnectionLost(SshError):
     retry = Retry.LATER
 
 
-@dataclass(eq=False)
 class CommandTimeout(SshError):
     """A remote command timed out."""
 
@@ -122,7 +113,6 @@ class CommandTimeout(SshError):
     seconds: float = 0.0
 
 
-@dataclass(eq=False)
 class CommandFailed(SshError):
     """A remote command failed."""
 
@@ -139,19 +129,17 @@ class CommandFailed(SshError):
         return f"{self.host}: `{self.command}` failed with exit status {self.status}: {last}"
 
 
-@dataclass(eq=False)
 class SudoFailed(SshError):
     """sudo failed."""
 
     code = "ssh.sudo"
     retry = Retry.AFTER_REMEDY
+    advice = (
+        "store the sudo password: tscm-migrate secret set sudo:{host}; or set TSCM_SUDO_PASSWORD; "
+        "or allow this user to use sudo"
+    )
 
-    def remedy(self) -> str:
-        store = f"store the sudo password: tscm-migrate secret set sudo:{self.host}"
-        return f"{store}; or set TSCM_SUDO_PASSWORD; or allow this user to use sudo"
 
-
-@dataclass(eq=False)
 class TooMuchOutput(SshError):
     """A remote command or server sent more data than the limit."""
 
@@ -159,7 +147,6 @@ class TooMuchOutput(SshError):
     advice = "run the command on the host yourself, and find out why it prints so much"
 
 
-@dataclass(eq=False)
 class LoginPrintsOutput(SshError):
     """The login shell prints output in non-interactive sessions."""
 
@@ -171,7 +158,6 @@ class LoginPrintsOutput(SshError):
     retry = Retry.AFTER_REMEDY
 
 
-@dataclass(eq=False)
 class CommandNotRun(SshError):
     """The login did not run the command."""
 
@@ -193,7 +179,6 @@ class CommandNotRun(SshError):
         )
 
 
-@dataclass(eq=False)
 class OutputCut(SshError):
     """The output of a remote command was cut off."""
 
@@ -202,7 +187,6 @@ class OutputCut(SshError):
     retry = Retry.LATER
 
 
-@dataclass(eq=False)
 class NoTerminal(SshError):
     """The server refuses a terminal, which tsadmin's questions need."""
 
@@ -214,7 +198,6 @@ class NoTerminal(SshError):
     retry = Retry.AFTER_REMEDY
 
 
-@dataclass(eq=False)
 class NoSftp(SshError):
     """The server has no working SFTP subsystem."""
 
@@ -227,7 +210,6 @@ class NoSftp(SshError):
         return f"{how}; or run it without --sftp"
 
 
-@dataclass(eq=False)
 class SessionsRefused(SshError):
     """The server refuses to open a session."""
 
@@ -236,7 +218,6 @@ class SessionsRefused(SshError):
     retry = Retry.AFTER_REMEDY
 
 
-@dataclass(eq=False)
 class HostKeyError(SshError):
     """The host key could not be verified."""
 
@@ -245,7 +226,6 @@ class HostKeyError(SshError):
     retry = Retry.AFTER_REMEDY
 
 
-@dataclass(eq=False)
 class HostKeyUnknown(HostKeyError):
     """No host key is pinned for this host."""
 
@@ -258,7 +238,6 @@ class HostKeyUnknown(HostKeyError):
     offered: str = ""  # "SHA256:…", as ssh-keygen -l prints it
 
 
-@dataclass(eq=False)
 class HostKeyMismatch(HostKeyError):
     """The host offers no key that can be pinned."""
 
@@ -277,7 +256,6 @@ class HostKeyMismatch(HostKeyError):
         return f"{self.host}: no key has the fingerprint {self.expected}; it offers {self.offered}"
 
 
-@dataclass(eq=False)
 class HostKeyChanged(HostKeyError):
     """The host key differs from the pinned one."""
 

@@ -1,11 +1,8 @@
 """Errors of copying an archive between hosts."""
 
-from dataclasses import dataclass
-
 from tscm_migrate.errors.base import MigrateError
 
 
-@dataclass(eq=False)
 class TransferError(MigrateError):
     """An archive could not be copied, or the copy could not be verified."""
 
@@ -16,7 +13,6 @@ class TransferError(MigrateError):
     fix: str = ""
 
 
-@dataclass(eq=False)
 class ArchiveChanged(TransferError):
     """An archive changed during its transfer: it is still being written, or its host reported wrong values.
 
@@ -27,7 +23,6 @@ class ArchiveChanged(TransferError):
     advice = "wait until the backup has ended, and run this again; if it happens twice, check the disk of the appliance"
 
 
-@dataclass(eq=False)
 class ArchiveRefused(TransferError):
     """An archive exceeds the limits for its size or its number of files; it was not read to its end."""
 
@@ -35,7 +30,6 @@ class ArchiveRefused(TransferError):
     advice = "do not restore this archive; use another one, and check the appliance that made it"
 
 
-@dataclass(eq=False)
 class TransferKeyMisused(MigrateError):
     """The temporary key of a transfer was used on the new appliance for something else."""
 

@@ -1,11 +1,8 @@
 """Errors of the command line, of the files it names, and of this workstation."""
 
-from dataclasses import dataclass
-
 from tscm_migrate.errors.base import Exit, MigrateError, Retry
 
 
-@dataclass(eq=False)
 class UsageError(MigrateError):
     """The command line is not valid."""
 
@@ -17,7 +14,6 @@ class UsageError(MigrateError):
     fix: str = ""
 
 
-@dataclass(eq=False)
 class InventoryError(UsageError):
     """The inventory file is not valid."""
 
@@ -27,11 +23,9 @@ class InventoryError(UsageError):
     key: str = ""
 
     def message(self) -> str:
-        place = ": ".join(part for part in (self.file, self.key) if part)
-        return f"{place}: {self.problem}" if place else self.problem
+        return ": ".join(part for part in (self.file, self.key, self.problem) if part)
 
 
-@dataclass(eq=False)
 class DialectError(UsageError):
     """A dialect file is not valid."""
 
@@ -44,24 +38,19 @@ class DialectError(UsageError):
         return ": ".join(part for part in (self.file, self.row, self.problem) if part)
 
 
-@dataclass(eq=False)
 class PlanInvalid(InventoryError):
     """The plan of a campaign is not valid."""
 
     code = "campaign.plan"
-
-    def remedy(self) -> str:
-        return self.fix or "correct the plan; docs/how-to/campaign.md has an example"
+    advice = "correct the plan; docs/how-to/campaign.md has an example"
 
 
-@dataclass(eq=False)
 class CampaignMissing(UsageError):
     """No campaign of this name was started on this workstation."""
 
     code = "campaign.missing"
 
 
-@dataclass(eq=False)
 class CampaignRunning(MigrateError):
     """Another process of this workstation runs or resumes this campaign."""
 
@@ -69,14 +58,11 @@ class CampaignRunning(MigrateError):
     exit_code = Exit.REFUSED
     retry = Retry.LATER
     text = "another process of this workstation runs the campaign {name!r}; nothing was changed"
+    advice = "wait until it has ended, and see what it does: tscm-migrate campaign status {name}"
 
     name: str
 
-    def remedy(self) -> str:
-        return f"wait until it has ended, and see what it does: tscm-migrate campaign status {self.name}"
 
-
-@dataclass(eq=False)
 class UnsafeFile(InventoryError):
     """Other users can change a file whose content this tool trusts."""
 
@@ -84,14 +70,12 @@ class UnsafeFile(InventoryError):
     retry = Retry.AFTER_REMEDY
 
 
-@dataclass(eq=False)
 class TimeZoneMissing(UsageError):
     """A time has no time zone, so it cannot be compared."""
 
     code = "usage.naive-time"
 
 
-@dataclass(eq=False)
 class Cancelled(MigrateError):
     """Cancelled. Nothing was changed."""
 
@@ -104,7 +88,6 @@ class Cancelled(MigrateError):
         return "Cancelled. Everything was undone." if self.undone else "Cancelled. Nothing was changed."
 
 
-@dataclass(eq=False)
 class Unconfirmed(MigrateError):
     """A confirmation is needed, and there is no terminal to ask on; nothing was changed."""
 
@@ -118,7 +101,6 @@ class Unconfirmed(MigrateError):
     command: str
 
 
-@dataclass(eq=False)
 class OutputLost(MigrateError):
     """The output cannot be written."""
 
@@ -130,7 +112,6 @@ class OutputLost(MigrateError):
     detail: str = ""
 
 
-@dataclass(eq=False)
 class OutOfMemory(MigrateError):
     """This workstation has too little free memory for this command."""
 
@@ -140,18 +121,14 @@ class OutOfMemory(MigrateError):
     )
 
 
-@dataclass(eq=False)
 class ClusterLost(MigrateError):
     """No worker of the cluster is connected to its scheduler, or the scheduler does not answer."""
 
     code = "cluster.lost"
-    exit_code = Exit.FAILED
     retry = Retry.AFTER_REMEDY
     text = "the cluster at {scheduler} had no worker for {seconds:.0f} s; no more work was started"
 
+    advice = "start a worker: tscm-migrate cluster start worker --address {scheduler}; then run the command again"
+
     scheduler: str
     seconds: float = 120.0
-
-    def remedy(self) -> str:
-        worker = f"tscm-migrate cluster start worker --address {self.scheduler}"
-        return f"start a worker: {worker}; then run the command again"
