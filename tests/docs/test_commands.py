@@ -205,6 +205,7 @@ def test_inventory_in_block_is_valid(block: Block, tmp_path: Path) -> None:
     missing -= set(tomllib.loads(text)["hosts"])
     file.write_text(text + "".join(f'\n[hosts.{name}]\naddress = "10.1.2.3"\n' for name in sorted(missing)))
     site = load(file)
+    assert set(tomllib.loads(text)["hosts"]) <= set(site.hosts)
     if "[offsite" in text:
         settings(site, None if "store =" in text else "/srv/backups")
 

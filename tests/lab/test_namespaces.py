@@ -199,7 +199,12 @@ def test_reboot_faults_take_effect(make: Callable[..., NamespaceLab]) -> None:
 @pytest.mark.slow
 def test_cron_starts_ts_update(make: Callable[..., NamespaceLab]) -> None:
     lab = make()
-    lab.wait(lambda: any("ts-update" in str(entry) for entry in lab.journal("old")), "cron", 70)
+
+    def updates() -> list[str]:
+        return [str(entry) for entry in lab.journal("old") if "ts-update" in str(entry)]
+
+    lab.wait(lambda: bool(updates()), "cron", 70)
+    assert updates()
 
 
 def processes_in(lab: NamespaceLab) -> set[int]:

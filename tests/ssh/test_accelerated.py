@@ -142,6 +142,7 @@ def test_packets_of_many_sizes_keep_their_order(pair: tuple[Packetizer, Packetiz
         assert received.get_int() == 7
         assert received.get_binary() == bytes((number % 251,)) * size
     sender.join(60)
+    assert not sender.is_alive()
 
 
 @pytest.mark.parametrize("size", [1, 99, 100, 101, 70_000, 900_000])

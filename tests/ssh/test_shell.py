@@ -73,7 +73,8 @@ def test_a_command_is_ended_on_the_host_after_its_timeout(shell: Shell, tmp_path
 
 def test_a_background_child_is_not_waited_for(shell: Shell) -> None:
     result = shell.run("sleep 600 & echo $!", timeout=60)
-    shell.run(f"kill {int(result.stdout)}")  # it still runs, so the command was not waited for
+    ended = shell.run(f"kill {int(result.stdout)} && echo ended")  # only a process that still runs can be ended
+    assert ended.stdout == "ended\n"
 
 
 def test_a_command_killed_by_a_signal_keeps_the_connection(shell: Shell) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from contextlib import closing
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -210,6 +211,7 @@ def test_a_server_that_refuses_the_key_for_a_time_is_waited_for(tmp_path: Path) 
             reappeared = network.wait_for(
                 dial, places=(server.host("new"),), expect=(), old_boot="another", timeout=60, emit=silent
             )
-            reappeared.shell.close()
+            with closing(reappeared.shell) as shell:
+                assert shell.run("echo ready").stdout == "ready\n"
         finally:
             opening.join()

@@ -45,7 +45,9 @@ def test_each_kind_of_place_is_mutated_once() -> None:
 
 def test_mutant_differs_from_the_source_in_one_line() -> None:
     before = ast.unparse(ast.parse(SOURCE)).splitlines()
-    for text, after in mutated_sources().items():
+    mutants = mutated_sources()
+    assert mutants
+    for text, after in mutants.items():
         lines = after.splitlines()
         assert len(lines) == len(before)
         assert sum(one != other_seed for one, other_seed in zip(before, lines, strict=True)) == 1, text

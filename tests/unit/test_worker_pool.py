@@ -147,6 +147,7 @@ def test_silent_host_is_unreachable_after_the_timeout(
 ) -> None:
     (outcome,) = run(ssh_ports[0][:1], print, jobs=1, probe=Probe[Host](lambda host: host, timeout=0.2))
     assert isinstance(outcome.error, Unreachable)
+    assert outcome.error.host == "h0"
 
 
 def test_closed_port_is_unreachable() -> None:
@@ -154,6 +155,7 @@ def test_closed_port_is_unreachable() -> None:
         port = listener.getsockname()[1]
     (outcome,) = run([Host("h", "127.0.0.1", port=port)], lambda _: 1, jobs=1, probe=Probe(lambda host: host))
     assert isinstance(outcome.error, Unreachable)
+    assert outcome.error.host == "h"
 
 
 def test_host_behind_a_gateway_is_not_probed() -> None:

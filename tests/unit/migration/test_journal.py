@@ -107,8 +107,8 @@ def test_unknown_run_is_refused_with_remedy(tmp_path: Path) -> None:
 
 def test_line_is_one_json_object_in_ascii(tmp_path: Path) -> None:
     path = made(tmp_path).path
-    for number, line in enumerate(path.read_bytes().splitlines()):
-        assert json.loads(line.decode("ascii"))["n"] == number
+    lines = path.read_bytes().splitlines()
+    assert [json.loads(line.decode("ascii"))["n"] for line in lines] == [0, 1, 2, 3]
 
 
 def test_runs_are_listed_with_the_newest_first(tmp_path: Path) -> None:
