@@ -152,8 +152,16 @@ class MigrateOptions:
     @property
     def learn_command(self) -> str:
         """The command that saves answers to the questions of these appliances."""
-        source = f"--from {self.from_}" if self.from_ else f"--archive {self.archive}"
-        return f"tscm-migrate prompts learn {self.to} {source}"
+        return f"tscm-migrate prompts learn {self.to} {self._source}"
+
+    @property
+    def unrehearsed_command(self) -> str:
+        """The command that migrates without a rehearsal of the restore."""
+        return f"tscm-migrate migrate --to {self.to} {self._source} --no-rehearsal"
+
+    @property
+    def _source(self) -> str:
+        return f"--from {self.from_}" if self.from_ else f"--archive {self.archive}"
 
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> MigrateOptions:

@@ -9,9 +9,11 @@ class ApplianceError(MigrateError):
     """A command on an appliance failed."""
 
     code = "appliance"
+    advice = "on {host}, fix what this message names, then run the same command again"
 
     host: str
     detail: str = ""
+    fix: str = field(default="", kw_only=True)  # replaces the usual remedy
 
     def summary(self) -> str:
         doc = as_clause(type(self).__doc__ or self.code)
@@ -109,6 +111,20 @@ class RestoreFailed(ApplianceError):
 
     code = "appliance.restore"
     advice = "read its output above; to see more, run `sudo tsadmin restore` yourself on the new appliance"
+
+
+class RehearsalFailed(RestoreFailed):
+    """The rehearsal of the restore failed; the old appliance still serves."""
+
+    code = "rehearsal.failed"
+    text = "{host}: {detail}; the old appliance still serves"
+    retry = Retry.AFTER_REMEDY
+    advice = (
+        "fix what its output above reports, then run this again; or, if its restore always does this, migrate without "
+        "a rehearsal: {command}"
+    )
+
+    command: str = "tscm-migrate migrate --no-rehearsal"
 
 
 class UnknownPrompt(ApplianceError):

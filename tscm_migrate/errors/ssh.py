@@ -9,6 +9,7 @@ class SshError(MigrateError):
     """An SSH operation failed."""
 
     code = "ssh"
+    advice = "try it with OpenSSH's own client (ssh, sftp), and fix what it reports"
 
     host: str
     detail: str = ""

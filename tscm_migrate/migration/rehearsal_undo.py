@@ -85,7 +85,7 @@ def put_back(m: Migration, undo: Mapping[str, Any], before: Mapping[str, str] | 
     Raises:
         ApplianceError: it differs from before. NotReachableAgain: it does not answer.
     """
-    reach(m, undo)
+    reach(m, undo, (before or {}).get("boot", ""))
     new = m.new
     end_dialogue(m)
     if before is not None:
@@ -95,7 +95,12 @@ def put_back(m: Migration, undo: Mapping[str, Any], before: Mapping[str, str] | 
         else:  # an earlier call has restored them, and may have resumed the updates: `before` was read while paused
             paused_again(new)
         if wrong := changed(before, prints(new), "own", "keys", "network"):
-            raise ApplianceError(new.name, f"after the rehearsal these differ from before: {', '.join(wrong)}")
+            # A restored file has its own time again.
+            fix = (
+                f"find what was changed by something else: sudo find {' '.join(saved_settings.places(new))} -mmin -60; "
+                f"undo that, then run: tscm-migrate rollback {m.run}"
+            )
+            raise ApplianceError(new.name, f"after the rehearsal these differ from before: {', '.join(wrong)}", fix=fix)
         if other_keys:
             new.moved(new.host, host_keys.reconnect_after_reload(m, new.shell, m.keys_of("new")))
     for entry, was in undo.get("in_place", {}).items():
@@ -104,8 +109,10 @@ def put_back(m: Migration, undo: Mapping[str, Any], before: Mapping[str, str] | 
             cron_hold.release(new, entry)
 
 
-def reach(m: Migration, undo: Mapping[str, Any]) -> None:
+def reach(m: Migration, undo: Mapping[str, Any], boot: str = "") -> None:
     """Connect to the new appliance at its own address, with the host keys of either appliance.
+
+    `boot` is its boot identity before the first pass; "" if no pass has begun. A restart in a pass is waited for.
 
     Raises:
         NotReachableAgain: it does not answer.
@@ -113,6 +120,11 @@ def reach(m: Migration, undo: Mapping[str, Any]) -> None:
     if m.new.connected:
         return
     place = undo_cutover.original_place(m)
+    if boot and network.goes_down(m.new, was=boot):
+        keys = m.keys_of("new", "old")
+        network.wait_for(
+            m.dial, places=(place,), expect=keys, old_boot="", timeout=m.policy.reboot_timeout, emit=m.emit
+        ).shell.close()
     if not undo_cutover.answers_at(m, m.new, place, dict(undo)):
         raise NotReachableAgain(m.new.name, f"it does not answer at {place.address}")
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tscm_migrate.appliance import device_discovery, network
-from tscm_migrate.errors import ApplianceError, RehearsalRefused, RestoreFailed
+from tscm_migrate.errors import ApplianceError, ConnectionLost, RehearsalFailed, RehearsalRefused, Unreachable
 from tscm_migrate.events import Estimated, Message
 from tscm_migrate.migration import checks, estimate, rehearsal_undo, saved_settings
 from tscm_migrate.migration.context import Action, Actions, Migration
@@ -123,7 +123,9 @@ def _to_the_network(m: Migration) -> restore.RestoreRequest:
 
 def _save(m: Migration) -> None:
     if not saved_settings.save(m.new, saved_settings.REHEARSAL):
-        raise ApplianceError(m.new.name, "its own settings could not be saved, so a rehearsal could not be undone")
+        detail = "its own settings could not be saved, so a rehearsal could not be undone"
+        fix = f"on it, check the free space (df -h {m.new.paths.hold_dir} /) and that tar is installed; run this again"
+        raise ApplianceError(m.new.name, detail, fix=fix)
     m.set_note("rehearsal_before", rehearsal_undo.prints(m.new))
 
 
@@ -141,16 +143,24 @@ def _run(
 ) -> restore.RestoreOutcome:
     """Run one dialogue; temporary files that an aborted restore leaves are removed afterwards."""
     m.set_note("rehearsal_names", rehearsal_undo.names(m.new))
-    with refusing_unknown(m):
-        outcome = restore.run(m.new, request, person or m.operator, only=only)
-    if outcome.lost:
-        raise RestoreFailed(m.new.name, "the connection was lost during the rehearsal")
-    if outcome.stopped_at:
-        rehearsal_undo.end_dialogue(m)
-    m.set_note("rehearsal_names", None)
-    if back := rehearsal_undo.paused_again(m.new):
+    try:
+        with refusing_unknown(m):
+            outcome = restore.run(m.new, request, person or m.operator, only=only)
+        if outcome.lost:
+            raise ConnectionLost(m.new.name)
+        if outcome.stopped_at:
+            rehearsal_undo.end_dialogue(m)
+        m.set_note("rehearsal_names", None)
+        back = rehearsal_undo.paused_again(m.new)
+    except (ConnectionLost, Unreachable) as error:  # most likely, its restore has restarted it
+        raise _failed(m, "the connection was lost during the rehearsal of the restore") from error
+    if back:
         m.emit(Message(f"{m.new.name}: the restore has put {', '.join(back)} back; paused again", "warning"))
     return outcome
+
+
+def _failed(m: Migration, detail: str) -> RehearsalFailed:
+    return RehearsalFailed(m.new.name, detail, command=m.options.unrehearsed_command)
 
 
 def _pass(m: Migration, seen: dict[str, Any]) -> bool:
@@ -162,7 +172,7 @@ def _pass(m: Migration, seen: dict[str, Any]) -> bool:
         outcome.printed.tell(m.emit, m.new.name)
     clean = outcome.status == 0 and not outcome.printed.troubles
     if not clean and not _has_come(m, ended_well=outcome.ended_well):
-        raise RestoreFailed(m.new.name, f"the rehearsal ended with exit status {outcome.status}: {outcome.gist}")
+        raise _failed(m, f"the rehearsal ended with exit status {outcome.status}: {outcome.gist}")
     news = [rule for rule in dict.fromkeys(outcome.answered) if rule not in seen["asked"]]
     seen["asked"] += news
     seen["passes"] += 1
@@ -197,7 +207,7 @@ def _look(m: Migration, seen: dict[str, Any]) -> None:
         seen["took"]["restore-network"] = round(time.monotonic() - began, 1)
     if wrong := rehearsal_undo.changed(before, rehearsal_undo.prints(m.new), "network", "addresses", "boot", "keys"):
         at = f"was aborted at {outcome.stopped_at!r}" if outcome.stopped_at else "asked nothing about the network"
-        raise RestoreFailed(m.new.name, f"its restore {at}, and changed: {', '.join(wrong)}")
+        raise _failed(m, f"its restore {at}, and changed: {', '.join(wrong)}")
     if not outcome.stopped_at:
         m.emit(Message(f"{m.new.name}: its restore asks nothing about the network, and does not change it", "warning"))
     seen["question"] = outcome.stopped_at
