@@ -6,15 +6,31 @@ import re
 from typing import TYPE_CHECKING
 
 from tscm_migrate.tsadmin import archive_list
-from tscm_migrate.tsadmin.dialect import REFUSED, Dialect, DialectRow, Kind, slots_of
+from tscm_migrate.tsadmin.dialect import LABELS, REFUSED, Dialect, DialectRow, Kind, slots_of
 from tscm_migrate.tsadmin.intent import IPV4, Intent
-from tscm_migrate.tsadmin.spelling import is_rule, joined, plain, sentences
+from tscm_migrate.tsadmin.spelling import is_rule, joined, plain, sentences, vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _MOST = 100  # lines above a question that are read
+_WANTED_FOR_ITSELF = frozenset({Kind.SSH, Kind.CRON, Kind.NETWORK, Kind.ENCRYPT})
+_BELOW_NETWORK = dict.fromkeys((Kind.APPLY, Kind.REBOOT), (Kind.NETWORK,))
 _LONGEST = 30  # longest line in words that may be a fact with a changed word
+# A line above "Enter passphrase:" that consists only of these words and of our archive's name is about that archive.
+_OF_ARCHIVE = vocabulary(
+    "archive archives backup backups file decrypt decrypting decryption encrypt encrypting encrypted encryption protect protects protected "
+    "protection gpg aes passphrase opening unpacking extracting reading checking verifying verified using selected chosen restoring restore "
+    "from is are was be will the a this that it its with by and of to for your please wait required needed necessary necessarily must have has at "
+    "least characters long while you type enter choose ok done checksum size bytes kb mb kib mib"
+)
+# Others than an archive that are opened with a secret. A secret is not sent below a line that names one.
+_OTHER_SECRET = re.compile(
+    r"\bid_(?:rsa|dsa|ecdsa|ed25519)\b|\.(?:pem|key|crt|p12|pfx|jks|kdbx|asc|pgp)\b"
+    r"|\b(?:keys?|keystore|keyring|keychain|device(?! configurations)|host|certificate|cert|credentials?|password|login|vpn|proxy|wallet"
+    rf"|token|account|administrator)\b|{'|'.join(map(re.escape, LABELS))}",
+    re.IGNORECASE | re.ASCII,
+)
 
 
 class NotNow(Exception):
@@ -49,8 +65,10 @@ class StatedFacts:
         self._intent = intent
         self._seen: dict[str, list[str] | None] = {}
 
-    def all_of(self, lines: Sequence[str]) -> list[str]:
+    def all_of(self, lines: Sequence[str], kind: Kind | None = None) -> list[str]:
         """Return the kinds of these lines, each of which must be a known fact; rows of the list are skipped.
+
+        Above a question for the passphrase, lines that are only about the archive are skipped, too.
 
         Raises:
             Above: a line is not known.
@@ -58,7 +76,8 @@ class StatedFacts:
         facts: list[str] = []
         at = 0
         while at < len(lines):
-            if is_rule(lines[at]) or archive_list.is_row(lines[at]):
+            about_archive = kind is Kind.PASSPHRASE and self._is_about_archive(plain(lines[at]))
+            if about_archive or is_rule(lines[at]) or archive_list.is_row(lines[at]):
                 at += 1
                 continue
             for size in (1, 2, 3):
@@ -84,11 +103,22 @@ class StatedFacts:
         """Return whether a line states that the last answer was refused."""
         return self.of([line]) == [REFUSED]
 
-    def check_above(self, kind: Kind, lines: Sequence[str]) -> None:
+    def check_subject(self, kind: Kind, lines: Sequence[str], head: str) -> None:
+        """Check that the lines above and the first sentences of a question are known, and not about another intent.
+
+        Raises:
+            Above: there is such a line.
+        """
+        found = {*self.all_of(lines, kind), *(self.in_text(head) or [])}
+        if other := found & _WANTED_FOR_ITSELF - {kind, *_BELOW_NETWORK.get(kind, ())}:
+            raise Above(f"the lines above it are about {', '.join(sorted(other))}")
+
+    def check_above(self, kind: Kind, lines: Sequence[str], *, bare: bool = False) -> None:
         """Check the lines above a question with content of its own: they may be logs, but not a changed fact.
 
         A line that differs from a fact by one word means something else. With an address or an archive that is not
-        ours, the question is another one.
+        ours, the question is another one. A question for the passphrase that does not name what is encrypted (`bare`)
+        has no line above it that names another secret, not even in a known fact.
 
         Raises:
             NotNow: there is such a line.
@@ -98,12 +128,31 @@ class StatedFacts:
                 continue
             text = plain(line).rstrip(" .!")
             self._check_values(text)
-            if self.in_text(text) is not None:
-                continue
-            if self._is_fact_with_a_word(text):
-                raise NotNow(f"the line above it is a known line with another word: {text!r}")
-            if kind in (Kind.NETWORK, Kind.APPLY) and re.search(IPV4, text):
-                raise Above(f"no row knows the address above it: {text!r}")
+            known = self.in_text(text) is not None
+            if kind is Kind.PASSPHRASE and (bare or not known) and self._names_another_secret(text):
+                raise Above(f"the line above it names another secret: {text!r}")
+            if not known and not (kind is Kind.PASSPHRASE and self._is_about_archive(text)):
+                self._check_unknown(kind, text)
+
+    def _check_unknown(self, kind: Kind, text: str) -> None:
+        if self._is_fact_with_a_word(text):
+            raise NotNow(f"the line above it is a known line with another word: {text!r}")
+        if kind in (Kind.NETWORK, Kind.APPLY) and re.search(IPV4, text):
+            raise Above(f"no row knows the address above it: {text!r}")
+
+    def _is_about_archive(self, text: str) -> bool:
+        """Return whether a line has only words that describe how our archive is opened."""
+        words = re.findall(r"[^\W\d_]+", self._without_archive(text).lower())
+        return set(words) <= _OF_ARCHIVE and not re.search(IPV4, text)
+
+    def _names_another_secret(self, text: str) -> bool:
+        rest = self._without_archive(text)
+        return _OTHER_SECRET.search(rest) is not None or bool(archive_list.names([rest]))
+
+    def _without_archive(self, text: str) -> str:
+        """Return a line without the name of the archive that is to be restored, and without its folder."""
+        name = re.escape(self._intent.archive or "threatstop_latest")
+        return re.sub(rf"(?:/(?:[\w.-]+/)+)?{name}(?![\w.-]\w)", "", text, flags=re.IGNORECASE)
 
     def _check_values(self, text: str) -> None:
         for row in self._rows:

@@ -43,8 +43,6 @@ _DESTROYS = re.compile(
 )
 _SHORT = frozenset({"y", "n", "yes", "no"})
 _YES_NO = _SHORT | {"true", "false"}
-_WANTED_FOR_ITSELF = frozenset({Kind.SSH, Kind.CRON, Kind.NETWORK, Kind.ENCRYPT})
-_OF_NETWORK = dict.fromkeys((Kind.APPLY, Kind.REBOOT), (Kind.NETWORK,))
 _PASSED_OVER = frozenset({Kind.PAGER, Kind.SUDO})  # lines before these still belong to the next question
 
 
@@ -234,10 +232,12 @@ class QuestionReader:
         slots = slots_of(match)
         check_slots(self.intent, row, slots)
         kind = row.kind or self._kind_of_facts(candidate, row, head)
-        if row.above == "known" and row.kind is not None:
-            self._check_subject(kind, [*self._facts.all_of(candidate.above), *(self._facts.in_text(head) or [])])
+        bare = row.above == "known" and row.kind is not None
+        if bare:
+            self._check_accepted(kind)
+            self._facts.check_subject(kind, candidate.above, head)
         if row.dialect in SHIPPED or kind in (Kind.NETWORK, Kind.APPLY):
-            self._facts.check_above(kind, candidate.above)
+            self._facts.check_above(kind, candidate.above, bare=bare)
         if self._given.get((candidate.text,), 0) >= self._most(kind, candidate):
             raise NotNow("it was answered already, and is asked again")
         if self._given.get(kind, 0) >= TIMES.get(kind, _MOST_OF_A_KIND):
@@ -248,6 +248,11 @@ class QuestionReader:
         return Understood(
             candidate.text, kind, row.dialect, row.name, text, secret, why=f"it is a question of kind {kind}"
         )
+
+    def _check_accepted(self, kind: Kind) -> None:
+        """Refuse a question for a passphrase, without a content of its own, after the passphrase was accepted."""
+        if kind is Kind.PASSPHRASE and self._given.get(kind) and self._last is not None and self._last.kind is not kind:
+            raise Above("the passphrase was accepted already, and no line shows what this one is for")
 
     def _most(self, kind: Kind, candidate: _Candidate) -> int:
         """Return how often the same question is answered: more often only if something was shown in between."""
@@ -379,11 +384,6 @@ class QuestionReader:
         self._facts.all_of([line for line in lines[last + 1 :] if line not in options])
 
     # ------------------------------------------------------------------ facts
-
-    def _check_subject(self, kind: Kind, found: Sequence[str]) -> None:
-        """Check that the facts above are not about something that has an intent of its own."""
-        if other := {*found} & _WANTED_FOR_ITSELF - {kind, *_OF_NETWORK.get(kind, ())}:
-            raise Above(f"the lines above it are about {', '.join(sorted(other))}")
 
     def _kind_of_facts(self, candidate: _Candidate, row: DialectRow, head: str) -> Kind:
         """Return the subject of a question without content: the one kind of the facts above it, which are all known."""

@@ -385,3 +385,86 @@ def test_reason_of_an_answer_or_of_none_is_named(dialogue: str, text: str, expec
     assert found.answer == expected
     assert expected is None or not found.bare
     assert found.why.endswith(why)
+
+
+@pytest.mark.parametrize(
+    "above",
+    [
+        "Key /root/.ssh/id_rsa is protected.", "[INFO ] : Loading the private key of device dc-pan", "Creating a new administrator account",
+        "dc-pan (Palo Alto Networks)", "[INFO ] : Restoring 'Palo Alto Networks' device dc-pan", "Backup contains SSH host keys.", "Proxy settings",
+        "Decrypting /root/portal.gpg", f"Decrypting {OTHER}", "Backup server nas01", "Encrypted database backup", "host: nas01", "10.1.1.9", "Wireless network",
+        "Decrypting the archive\nCertificate of the portal", "Certificate of the portal\nDecrypting the archive", "A line.", "archive\u017f",
+    ],
+)  # fmt: skip
+def test_passphrase_is_not_sent_below_a_line_that_may_name_another_secret(above: str) -> None:
+    for question in (
+        "Enter passphrase: ",
+        "Passphrase: ",
+        "GPG passphrase: ",
+        "Enter GPG passphrase: ",
+        "GPG password: ",
+    ):
+        found = reader().read([*above.split("\n"), question])
+        assert (found.answer, found.suggestion, found.kind, found.bare) == (None, None, None, True)
+    for question in ("New passphrase: ", "Retype passphrase: ", "Enter passphrase: "):
+        assert answer(reader("backup"), f"{above}\n{question}") is None
+
+
+@pytest.mark.parametrize(
+    "above",
+    [
+        "[INFO ] : Loading the private key of device dc-pan", "Certificate of the portal", "Unlocking /etc/vpn/client.p12", f"Decrypting {OTHER}.gpg",
+        "[INFO ] : Credentials of dc-pan (Palo Alto Networks) are encrypted", "Connecting through the proxy",
+    ],
+)  # fmt: skip
+def test_question_for_the_archives_passphrase_is_not_answered_below_a_line_that_names_another_secret(
+    above: str,
+) -> None:
+    found = reader().read([*above.split("\n"), "Enter decryption passphrase: "])
+    assert (found.answer, found.kind, found.bare) == (None, None, True)
+    assert found.why.endswith(
+        f"the line above it names another secret: {found.why.partition(': ')[2].partition(': ')[2]}"
+    )
+    assert answer(reader(), f"[INFO ] : Reading the bundle\n{NAME}\nEnter decryption passphrase: ") == "pass phrase"
+
+
+@pytest.mark.parametrize(
+    "above",
+    [
+        "", f"Decrypting {NAME}", f"[INFO ] : Decrypting backup /opt/threatstop/backup/{NAME} ...", "The archive is encrypted.", "Reading archive: 37%",
+        "[####      ] 40%", "This backup is protected with a passphrase.", "gpg: AES256.CFB encrypted data\ngpg: encrypted with 1 passphrase",
+        f"{LISTED}[INFO ] : Starting restore process", "The passphrase will not be shown.",
+    ],
+)  # fmt: skip
+def test_passphrase_is_sent_below_lines_about_its_archive(above: str) -> None:
+    lines = f"{above}\n" if above else ""
+    assert answer(reader(), f"{lines}Enter passphrase: ") == "pass phrase"
+    assert answer(reader(), f"{lines}Enter decryption passphrase: ") == "pass phrase"
+
+
+def test_passphrase_is_sent_again_only_directly_after_the_same_question() -> None:
+    one = reader()
+    assert [say(one, text) for text in ("Enter passphrase: ", "Wrong passphrase\nEnter passphrase: ")] == [
+        "pass phrase"
+    ] * 2
+    assert say(one, "Wrong passphrase\nEnter passphrase: ") is None
+    other = reader()
+    texts = ("Enter passphrase: ", "Restore SSH configuration[y/n]: ", "Enter passphrase: ")
+    assert [say(other, text) for text in texts] == ["pass phrase", "y", None]
+    new = reader("backup")
+    assert [say(new, text) for text in ("New passphrase: ", "Retype passphrase: ")] == ["pass phrase"] * 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Enter passphrase for key '/root/.ssh/id_rsa': ", "Enter passphrase for /root/portal.gpg: ", f"Passphrase for {OTHER}: ", "Password for proxy: ",
+        "Password for 'https://proxy:3128': ", "Enter PIN: ", "root's password: ", "threatstop@10.1.1.9's password: ", "Passphrase of dc-pan: ", "New password: ",
+        "Enter passphrase (empty for no passphrase): ", "Enter PEM pass phrase: ", "Enter Export Password: ", "Enter import password: ", "Verification code: ",
+        "(current) UNIX password: ", "Please unlock disk sda2_crypt: ", "Vault password: ", "Enter passphrase for the database: ",
+        "Restore SSH configuration[y/n]: Enter passphrase: ", "Enter passphrase for key 'x': \nEnter passphrase: ",
+        "Key 'x' is protected.\n[INFO ] : Decrypting backup\nEnter passphrase: ", "Enter passphrase[y/n]: ",
+    ],
+)  # fmt: skip
+def test_secret_is_not_sent_to_a_question_for_another_secret(text: str) -> None:
+    assert (answer(reader(), text), answer(reader("backup"), text)) == (None, None)
