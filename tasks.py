@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ PYTHON = f'"{sys.executable}"'
 LOCKS = {"dev": "--group dev", "runtime": "-c requirements/dev.txt", "test": "--group test -c requirements/dev.txt"}
 OLDEST = "--isolated --no-default-groups --group test --extra lab --extra notify --resolution lowest-direct"
 OLDEST_TESTS = "tests/unit tests/ssh tests/contract tests/cli/test_demo.py"
+CASES = 6  # of each parametrised test that `invoke test --fast` runs, others each day
 JOBS = str(importlib.import_module("try").workers())
 LOCKING = "--universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q"
 
@@ -33,7 +35,7 @@ def _run(context: Context, line: str) -> int:
 
 @command(
     help={
-        "fast": "Skip slow tests and tests that need network namespaces.",
+        "fast": f"Run no slow tests, none in namespaces, and {CASES} cases of each parametrised test, others each day.",
         "cover": "Measure coverage, and list the lines that no test reaches.",
         "jobs": "Number of parallel test processes.",
         "windows": "Run the tests for Windows on its Python, under wine.",
@@ -52,8 +54,8 @@ def test(  # noqa: PLR0917 - the options of the command line
         return _run(context, f"{PYTHON} tests/windows/wine.py {more}")
     if fast:  # these tests rarely wait, and each worker has to import all tests first
         jobs = str((os.cpu_count() or 1) + 1) if jobs == JOBS else jobs
+        more = f'-m "not slow and not namespaces" --cases={CASES} --cases-seed={datetime.now(UTC):%y%j} {more}'
     words = [f"{PYTHON} -m pytest -n {jobs} --dist worksteal"]
-    words += ['-m "not slow and not namespaces"'] if fast else []
     words += ["--cov --cov-report=term-missing:skip-covered"] if cover else []
     return _run(context, " ".join([*words, more]))
 

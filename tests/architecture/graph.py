@@ -187,6 +187,7 @@ def code_lines(path: Path) -> int:
     return sum(bool(line.strip()) and not line.strip().startswith("#") and n not in docs for n, line in numbered)
 
 
+@cache
 def figures() -> dict[str, float]:
     """Return the figures of the package's shape: import lines and long functions in per cent, mean lines of a module.
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.architecture.graph import code_lines
+from tests.architecture.graph import code_lines, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,9 +41,8 @@ POSIX_CALLS = {
 MODULES = sorted(path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.py"))
 
 
-@cache
 def tree(module: str) -> ast.Module:
-    return ast.parse((ROOT / module).read_text(encoding="utf-8"))
+    return parsed(ROOT / module)
 
 
 def part_of(module: str) -> str:
@@ -115,9 +113,9 @@ def test_each_module_imports_only_its_own_or_lower_layers() -> None:
     assert [message for module in MODULES for message in upward_imports(module)] == []
 
 
-def posix_only(parsed: ast.AST) -> Iterator[str]:
+def posix_only(code: ast.AST) -> Iterator[str]:
     """Yield a message for each use of a module or function that Python on Windows does not have."""
-    for node in ast.walk(parsed):
+    for node in ast.walk(code):
         used: list[str] = []
         if isinstance(node, ast.Import):
             used = [alias.name for alias in node.names if alias.name.split(".")[0] in POSIX_ONLY]

@@ -1,4 +1,4 @@
-"""The order of the tests for parallel workers: each worker starts with its share of the slow tests.
+"""Which tests run, and their order for parallel workers: each worker starts with its share of the slow tests.
 
 With `--dist worksteal` pytest-xdist gives each worker one contiguous part of the collection. A worker that has finished
 takes tests from the end of the longest part; the last two tests of a part are never taken. In the order of the files,
@@ -7,6 +7,7 @@ the worker that gets the folder `lab` would run long tests alone at the end.
 
 from __future__ import annotations
 
+import random
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,6 +18,26 @@ Item = TypeVar("Item")
 
 HEAVY = 160  # weight at which a piece ends, so that long tests of one module are run by several workers
 PIECE = 8  # tests of one module that stay together, so that its servers start once for them
+
+
+def sampled(items: Sequence[Item], count: int, seed: int, *, family: Callable[[Item], str]) -> list[Item]:
+    """Return the items with at most `count` of each family; the same seed gives the same choice.
+
+    Args:
+        items: the collected tests.
+        count: number of items of each family.
+        seed: seed of the random choice.
+        family: returns the name of the parametrised test that an item is a case of.
+    """
+    families: dict[str, list[int]] = {}
+    for number, item in enumerate(items):
+        families.setdefault(family(item), []).append(number)
+    chosen = {
+        number
+        for name, cases in families.items()
+        for number in (cases if len(cases) <= count else random.Random(f"{seed}:{name}").sample(cases, count))
+    }
+    return [item for number, item in enumerate(items) if number in chosen]
 
 
 def balanced(

@@ -1,4 +1,4 @@
-"""The order of tests for parallel workers: no test is lost, and slow tests are distributed evenly."""
+"""The order of tests for parallel workers: no test is lost, slow tests are distributed evenly; samples of cases."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from tests.support.order import PIECE, balanced
+from tests.support.order import PIECE, balanced, sampled
 
 ITEMS = (
     [(f"lab{n // 21}", n, 20) for n in range(63)]
@@ -57,3 +57,18 @@ def test_tests_of_one_module_stay_together() -> None:
 def test_no_test_is_lost_when_slow_tests_exceed_a_part() -> None:
     few = ITEMS[:63] + ITEMS[-3:]
     assert Counter(ordered(6, few)) == Counter(few)
+
+
+def sample(count: int, seed: int) -> list[tuple[str, int, int]]:
+    return sampled(ITEMS, count, seed, family=lambda item: item[0])
+
+
+def test_sample_has_the_given_number_of_cases_of_each_parametrised_test() -> None:
+    assert Counter(item[0] for item in sample(4, 1)) == {"lab0": 4, "lab1": 4, "lab2": 4, "ssh": 4, "unit": 4}
+    assert sample(len(ITEMS), 1) == ITEMS
+    assert sample(4, 1) == sorted(sample(4, 1), key=ITEMS.index), "in the order of the collection"
+
+
+def test_sample_changes_with_the_seed_until_every_case_was_chosen() -> None:
+    assert sample(4, 1) == sample(4, 1)
+    assert {item for seed in range(200) for item in sample(30, seed)} == set(ITEMS)
