@@ -43,6 +43,7 @@ _FOREIGN = (
     "gnupg",
     "jinja2",
 )
+_COMMITS = 20  # the last commits, whose changes count if the last landing is not known
 _LIMIT = 15.0  # seconds that the tests may take with a mutant, in addition to ten times their usual duration
 
 
@@ -74,7 +75,7 @@ class ModuleResult:
     def too_few(self, every: int) -> bool:
         """Return whether too few were killed; for a sample of all `every` mutants, by more than chance explains."""
         counted, least = self.killed + len(self.survived), self.module.least
-        chance = 2 * math.sqrt(least * (1 - least) / counted) if 0 < counted + self.explained < every else 0.0
+        chance = 3 * math.sqrt(least * (1 - least) / counted) if 0 < counted + self.explained < every else 0.0
         return self.share < least - chance
 
 
@@ -89,10 +90,27 @@ def modules(names: Iterable[str] = ()) -> list[Module]:
     return [module for module in result if not wanted or module.path.endswith(wanted)]
 
 
-def changed(since: str) -> list[str]:
-    """Return the files that differ from a commit."""
-    command = ["git", "diff", "--name-only", since, "--", "tscm_migrate", "tests"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout.split()
+def _git(*words: str) -> set[str]:
+    """Return the lines that git prints about the files of the package and its tests; none without a repository."""
+    command = ["git", *words, "--", "tscm_migrate", "tests"]
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    except (OSError, subprocess.CalledProcessError):
+        return set()
+    return set(done.stdout.splitlines())
+
+
+def changed(listed: Sequence[Module], since: str, seed: int) -> list[Module]:
+    """Return the listed modules that were changed, or their tests, in an order that the seed chooses; at least one.
+
+    These are the modules that differ from the commit `since`. If no module differs, or if the commit is not known, these
+    are the modules that the last commits changed, and if these changed none, a single module that the seed chooses.
+    """
+    mixed = random.Random(seed).sample(listed, len(listed))
+    for files in (_git("diff", "--name-only", since), _git("log", f"-n{_COMMITS}", "--name-only", "--format=")):
+        if chosen := [module for module in mixed if files & {module.path, *module.tests}]:
+            return chosen
+    return mixed[:1]
 
 
 def sample(module: Module, count: int, seed: int) -> list[mutant.Mutant]:
@@ -211,7 +229,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--count", type=int, default=30, help="mutants of each module, 0 for all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--since", default="", help="only modules that differ from this commit")
+    parser.add_argument("--since", default="", help="only modules that differ from this commit; at least one")
     parser.add_argument(
         "--minutes", type=float, default=600.0, help="stop after this time, and print the results so far"
     )
@@ -226,8 +244,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     chosen = modules(options.names)
     if options.since:
-        touched = set(changed(options.since))
-        chosen = [module for module in chosen if touched & {module.path, *module.tests}]
+        chosen = changed(chosen, options.since, options.seed)
     warm_up()
     deadline = time.monotonic() + 60 * options.minutes
     total, bad = ModuleResult(Module("all", (), {})), 0

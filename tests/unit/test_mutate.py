@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -69,6 +70,44 @@ def test_mutation_table_names_existing_files_and_mutants() -> None:
         texts = {one.text for one in mutant.mutants((mutate.ROOT / module.path).read_text(encoding="utf-8"))}
         assert set(module.explained) <= texts, f"{module.path}: {set(module.explained) - texts} does not exist any more"
         assert all(reason.endswith(".") for reason in module.explained.values())
+
+
+MODULES = [mutate.Module(f"tscm_migrate/{name}.py", (f"tests/test_{name}.py",), {}) for name in ("one", "two", "three")]
+
+
+def commit(folder: Path, *files: str) -> str:
+    """Write the files, commit them, and return the id of the commit."""
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@localhost", "-c", "commit.gpgsign=false"]
+    for file in files:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        with (folder / file).open("a", encoding="utf-8") as stream:
+            stream.write("x\n")
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "change"]):
+        subprocess.run([*git, *words], cwd=folder, check=True, timeout=60)
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, check=True, timeout=60, capture_output=True)
+    return head.stdout.decode().strip()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="mutants run on POSIX systems only")
+def test_share_for_a_change_is_never_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mutate, "ROOT", tmp_path)
+
+    def paths(since: str, seed: int = 1) -> list[str]:
+        return sorted(module.path.split("/")[1] for module in mutate.changed(MODULES, since, seed))
+
+    assert len(paths("HEAD")) == 1, "no repository"
+    assert {tuple(paths("HEAD", seed)) for seed in range(50)} == {("one.py",), ("two.py",), ("three.py",)}
+    commit(tmp_path, "README.md")
+    assert len(paths("HEAD")) == 1, "no listed module was ever changed"
+    begin = commit(tmp_path, "tscm_migrate/one.py", "tests/test_two.py")
+    commit(tmp_path, "docs/index.md")
+    assert paths("HEAD") == paths("HEAD~1") == paths("unknown") == paths("") == ["one.py", "two.py"]
+    commit(tmp_path, "tscm_migrate/three.py")
+    assert paths(begin) == ["three.py"]
+    for _ in range(20):
+        commit(tmp_path, "tests/test_other.py")
+    assert paths(begin) == ["three.py"]
+    assert len(paths("HEAD")) == 1
 
 
 @pytest.mark.slow
