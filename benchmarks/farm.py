@@ -32,7 +32,7 @@ from tests.support.incoming import encrypted
 from tscm_migrate.fleet.pull import PullWorkers, pulls
 from tscm_migrate.model import Host, Paths
 from tscm_migrate.offsite import catalog
-from tscm_migrate.offsite.jobs import PullJob, Tools
+from tscm_migrate.offsite.context import PullJob, Tools
 from tscm_migrate.offsite.pull import PullOptions
 from tscm_migrate.offsite.stores.local import LocalStore
 from tscm_migrate.offsite.upload import CopyPolicy

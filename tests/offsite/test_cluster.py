@@ -24,7 +24,7 @@ from tscm_migrate.fleet.executors import Cluster, cluster, create_certificates
 from tscm_migrate.fleet.pull import PullWorkers, pulls
 from tscm_migrate.model import Paths
 from tscm_migrate.offsite import catalog
-from tscm_migrate.offsite.jobs import PullJob, Tools
+from tscm_migrate.offsite.context import PullJob, Tools
 from tscm_migrate.offsite.pull import PullOptions
 from tscm_migrate.offsite.stores.local import LocalStore
 from tscm_migrate.ssh.connect import NoSecrets

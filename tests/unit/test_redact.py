@@ -425,7 +425,7 @@ def test_every_error_and_event_is_created_without_secrets(known: Redactor) -> No
 
 
 def test_error_of_a_worker_process_contains_no_secret(known: Redactor) -> None:
-    from tscm_migrate.offsite.jobs import do_pull
+    from tscm_migrate.offsite.context import do_pull
 
     class Job:
         @property

@@ -295,7 +295,7 @@ def test_printable_removes_control_sequences() -> None:
 
 
 def test_secret_cannot_be_pickled_and_a_job_contains_only_its_source(tmp_path: Path) -> None:
-    from tscm_migrate.offsite.jobs import PullJob
+    from tscm_migrate.offsite.context import PullJob
     from tscm_migrate.offsite.pull import PullOptions
 
     with pytest.raises(TypeError, match="never pickled"):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tscm_migrate.appliance import archives, device_discovery, device_list, parsers
+from tscm_migrate.appliance import archives, device_discovery, parsers
 from tscm_migrate.appliance.appliance import Appliance, quote
 from tscm_migrate.model import Archive, Paths
 from tscm_migrate.util.redact import printable
@@ -211,7 +211,7 @@ def _settle(fields: dict[str, Any], parts: dict[str, tuple[int, str]], before: f
     tree = fields.pop("etc_tree", ())
     known = device_discovery.in_tree(tree)
     fields["dns_server"] = _dns_server(fields.get("versions", ()), tree, named_found=fields.pop("named", False))
-    listed = device_list.read(printed, in_etc or known) if parts.get("list", (127, ""))[0] == 0 else None
+    listed = device_discovery.names_in_list(printed, in_etc or known) if parts.get("list", (127, ""))[0] == 0 else None
     fields.update(_devices(listed, in_etc))
     if fields.get("dhcp") is None and fields.get("interfaces"):  # NetworkManager, or another unknown configuration
         fields["dhcp"] = any(interface.leased for interface in fields["interfaces"] if ":" not in interface.address)

@@ -15,9 +15,8 @@ from tscm_migrate.errors import Exit, MigrateError, UsageError, error_fields
 from tscm_migrate.fleet.executors import Cluster, cluster, processes
 from tscm_migrate.fleet.pool import Outcome, Probe, run
 from tscm_migrate.model import Host
-from tscm_migrate.offsite.context import OffsiteContext
+from tscm_migrate.offsite.context import OffsiteContext, PullJob, Tools, do_pull
 from tscm_migrate.offsite.freshness import judge
-from tscm_migrate.offsite.jobs import PullJob, Tools, do_pull
 from tscm_migrate.offsite.pull import Pulled, stopping
 from tscm_migrate.util.text import count_option, duration_option
 

@@ -1,13 +1,19 @@
-"""What a run has left: its figures, what is paused, offline or unencrypted, and what the operator does next."""
+"""What a run has left: files on an appliance, which are removed, and what the operator does next."""
 
 import contextlib
+import re
+import time
 from typing import Any
 
-from tscm_migrate.appliance.appliance import quote
-from tscm_migrate.errors import MigrateError
-from tscm_migrate.migration import estimate, leftovers
+from tscm_migrate.appliance import archives, processes
+from tscm_migrate.appliance.appliance import Appliance, quote
+from tscm_migrate.appliance.facts import Facts
+from tscm_migrate.errors import ApplianceError, MigrateError
+from tscm_migrate.events import Message, Waiting
+from tscm_migrate.migration import estimate
 from tscm_migrate.migration.context import Migration
 from tscm_migrate.migration.journal import RunRecord
+from tscm_migrate.tsadmin import backup
 from tscm_migrate.util.text import duration_text
 
 
@@ -124,7 +130,7 @@ def left_in_plain_text(m: Migration) -> list[str]:
         paths = m.get_note("left_plain", []) if one is m.old else []
         if one in m.reachable and one.connected:
             with contextlib.suppress(MigrateError):
-                paths = leftovers.plain_archives(one, facts)
+                paths = plain_archives(one, facts)
         lines += [
             f"{one.name}: {path} is NOT ENCRYPTED, and was made during this run; remove it: "
             + one.host.ssh(quote(f"sudo rm -f {quote(path)}"), terminal=True)
@@ -166,3 +172,84 @@ def next_steps(m: Migration) -> tuple[str, ...]:
     if has_rollback_data(m.journal.record):
         steps.append(f"when {new.name} works as it should, delete its rollback data: tscm-migrate run discard {run}")
     return tuple(steps)
+
+
+STILL = 600.0  # seconds that a backup or restore may still run after its connection was lost
+
+
+def clear_secrets(*appliances: Appliance) -> None:
+    """Remove passphrase folders from connected appliances; warn of one that cannot be removed."""
+    for appliance in appliances:
+        if appliance.connected:
+            try:
+                backup.remove_leftovers(appliance)
+            except MigrateError as error:
+                where = f"{appliance.paths.tmpfs}/.tscm-migrate.*"
+                appliance.emit(Message(f"{appliance.name}: {where} could not be removed: {error}", "warning"))
+
+
+def parts(appliance: Appliance) -> int:
+    """Return the size in bytes of the partial files of a transfer."""
+    script = (
+        f"find {quote(appliance.paths.backup_dir)} -maxdepth 1 -type f -name '.threatstop_*.part' "
+        "-exec stat -c %s {} + 2>/dev/null || :"
+    )
+    listed = appliance.run(script, sudo=True, display="find partial files").stdout
+    return sum(int(size) for size in re.findall(r"^[0-9]{1,18}$", listed, re.MULTILINE))
+
+
+def clear_parts(appliance: Appliance) -> None:
+    """Remove the partial files of a transfer; they are named `.ARCHIVE.part`."""
+    script = (
+        f"find {quote(appliance.paths.backup_dir)} -maxdepth 1 -type f -name '.threatstop_*.part' "
+        "-exec rm -f {} + 2>/dev/null || :"
+    )
+    appliance.run(script, sudo=True, display="remove partial files")
+
+
+def plain_archives(appliance: Appliance, before: Facts) -> list[str]:
+    """Return the paths of the archives in plain text that were not there when the facts were gathered."""
+    known = {archive.path for archive in before.archives}
+    listed = archives.listed(appliance)
+    return [archive.path for archive in listed if not archive.encrypted and archive.path not in known]
+
+
+def settle(appliance: Appliance, *, timeout: float = STILL) -> None:
+    """Wait until no backup or restore runs on the appliance, so that two never run at the same time.
+
+    Raises:
+        ApplianceError: one still runs after `timeout` seconds. ProcessesHidden: not every process can be seen.
+    """
+    began = time.monotonic()
+    while running := _running(appliance):
+        waited = time.monotonic() - began
+        if waited > timeout:
+            first = running[0]
+            raise ApplianceError(
+                appliance.name,
+                f"pid {first.pid} still runs after {first.elapsed} s: {first.args[:120]}; end it there, then resume",
+            )
+        appliance.emit(Waiting(f"for pid {running[0].pid} to end", waited, timeout, appliance.name))
+        time.sleep(1.0)
+
+
+def end_restores(appliance: Appliance, *, within: float) -> None:
+    """Wait for a restore whose terminal was closed; kill it after `within` seconds. The appliance has to be locked."""
+    try:
+        settle(appliance, timeout=within)
+    except ApplianceError:
+        for signal in ("TERM", "KILL"):
+            pids = " ".join(str(process.pid) for process in _running(appliance))
+            if pids:
+                appliance.run(
+                    f"kill -{signal} {pids}; sleep 2", sudo=True, check=False, display=f"kill -{signal} {pids}"
+                )
+        settle(appliance, timeout=within)
+
+
+def _running(appliance: Appliance) -> list[processes.Process]:
+    seen = processes.look(appliance, "does a backup or restore run?")
+    everything = list(seen.processes)
+    tsadmin = processes.updates_among(everything, seen.own, appliance.paths.tsadmin.rsplit("/", 1)[-1])
+    ts_backup = processes.updates_among(everything, seen.own, appliance.paths.ts_backup.rsplit("/", 1)[-1])
+    return [p for p in tsadmin if {"backup", "restore"} & set(p.args.split())] + ts_backup

@@ -8,7 +8,7 @@ from typing import Literal, NoReturn
 
 from tscm_migrate import errors
 from tscm_migrate.events import COMPLETED, UNCHANGED, Emit, Message, RunFinished
-from tscm_migrate.migration import context, final_state, leftovers, locks, saved_settings
+from tscm_migrate.migration import context, final_state, locks, saved_settings
 from tscm_migrate.migration.engine import Engine
 
 Ending = Literal["done", "attention", "failed", "cancelled", "interrupted", "rolled-back"]
@@ -108,8 +108,8 @@ def _parts(engine: Engine, error: BaseException) -> tuple[str, ...]:
     if "transfer" not in m.journal.record.reverted or not m.new.connected:
         return ()
     try:
-        if isinstance(error, errors.TransferError) or not (size := leftovers.parts(m.new)):
-            leftovers.clear_parts(m.new)
+        if isinstance(error, errors.TransferError) or not (size := final_state.parts(m.new)):
+            final_state.clear_parts(m.new)
             return ()
     except errors.MigrateError as second:
         return (f"{m.new.name}: {m.new.paths.backup_dir} may have a partial file: {second}",)
@@ -159,7 +159,7 @@ def _clean_up(engine: Engine, *, over: bool, completed: bool) -> None:
     """Remove secrets from both appliances; at the end of a run also the locks and settings that it has saved."""
     m = engine.m
     ours = [one for one in m.reachable if one.name in m.journal.record.locked]  # else they are another run's
-    leftovers.clear_secrets(*ours)
+    final_state.clear_secrets(*ours)
     if over:
         # After a completed run they are kept for its rollback; see `rollback.forget`.
         if m.new in ours and m.new.connected:

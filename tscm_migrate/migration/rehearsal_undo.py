@@ -8,7 +8,7 @@ from typing import Any
 from tscm_migrate.appliance import cron_hold, network
 from tscm_migrate.appliance.appliance import Appliance, quote
 from tscm_migrate.errors import ApplianceError, NotReachableAgain
-from tscm_migrate.migration import host_keys, leftovers, saved_settings, undo_cutover
+from tscm_migrate.migration import final_state, host_keys, saved_settings, undo_cutover
 from tscm_migrate.migration.context import Migration
 
 _ENDS_WITHIN = 30.0  # seconds until a restore whose terminal was closed is killed
@@ -131,7 +131,7 @@ def reach(m: Migration, undo: Mapping[str, Any], boot: str = "") -> None:
 
 def end_dialogue(m: Migration) -> None:
     """Wait until a restore whose terminal was closed has ended, and remove what it had unpacked."""
-    leftovers.end_restores(m.new, within=_ENDS_WITHIN)
+    final_state.end_restores(m.new, within=_ENDS_WITHIN)
     clean_up(m.new, m.get_note("rehearsal_names"))
 
 

@@ -13,7 +13,7 @@ from tscm_migrate import __version__
 from tscm_migrate.appliance.facts import Facts
 from tscm_migrate.errors import Cancelled, Exit, JournalNewer, MigrateError, UsageError
 from tscm_migrate.events import COMPLETED, Message, RunStarted
-from tscm_migrate.migration import journal, leftovers, locks, participants, plan, rediscover
+from tscm_migrate.migration import final_state, journal, locks, participants, plan, rediscover
 from tscm_migrate.migration.context import Dialler, Migration, Session
 from tscm_migrate.migration.engine import Engine, applied
 from tscm_migrate.migration.finish import run_to_end
@@ -174,6 +174,6 @@ def prepare(m: Migration, *, need_new: bool = True) -> None:
     m.old_answers = rediscover.find_both(m, need_new=need_new)
     there = [one for one in m.reachable if (m.old_answers if one is m.old else one.connected)]
     for appliance in there:
-        leftovers.settle(appliance, timeout=min(leftovers.STILL, m.policy.tsadmin_timeout))
+        final_state.settle(appliance, timeout=min(final_state.STILL, m.policy.tsadmin_timeout))
     locks.take(m, *there)
-    leftovers.clear_secrets(*there)
+    final_state.clear_secrets(*there)

@@ -8,7 +8,7 @@ from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.errors import Cancelled, Exit, Interrupted, MigrateError, RollbackIncomplete, UsageError
 from tscm_migrate.events import COMPLETED, Message, RunFinished
 from tscm_migrate.inventory.inventory import Inventory
-from tscm_migrate.migration import final_state, finish, journal, leftovers, plan, rediscover, resume, saved_settings
+from tscm_migrate.migration import final_state, finish, journal, plan, rediscover, resume, saved_settings
 from tscm_migrate.migration.context import Migration, Session
 from tscm_migrate.migration.engine import Engine, applied
 from tscm_migrate.util.text import number
@@ -78,7 +78,7 @@ def _roll_back(engine: Engine, began: float) -> Exit:
             _remember(m)
             failed = engine.roll_back()
             if m.new.connected:
-                leftovers.clear_parts(m.new)  # only a resumed transfer would need them
+                final_state.clear_parts(m.new)  # only a resumed transfer would need them
             left = () if failed else left_behind(m)
     except (Exception, KeyboardInterrupt) as error:
         finish.end_run(engine, "interrupted", began)

@@ -20,10 +20,10 @@ from tscm_migrate.events import Emit, Estimated, Message, RunFinished, RunStarte
 from tscm_migrate.migration import (
     checks,
     estimate,
+    final_state,
     finish,
     gather_facts,
     history,
-    leftovers,
     locks,
     participants,
     passed_checks,
@@ -214,7 +214,7 @@ def check(options: MigrateOptions, session: Session) -> Exit:
 def _lock_and_clean(m: Migration) -> None:
     """Lock the appliances, and remove the passphrase files that a killed run has left on them."""
     locks.take(m, *m.reachable)
-    leftovers.clear_secrets(*m.reachable)
+    final_state.clear_secrets(*m.reachable)
 
 
 def survey(both: participants.Participants, options: MigrateOptions, session: Session) -> list[gather_facts.HostSurvey]:

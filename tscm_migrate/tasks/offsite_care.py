@@ -85,7 +85,7 @@ def drill(
         tscm-migrate offsite drill tscm-old
     """
     from tscm_migrate.migration.participants import host_of
-    from tscm_migrate.offsite import drill as room
+    from tscm_migrate.offsite import verify as room
 
     with desk_of(inventory, store, passphrase_file=passphrase_file) as desk:
         chosen = desk.catalog([host]).find(host, copy)

@@ -18,7 +18,6 @@ from tscm_migrate.tasks import (
     migrate,
     offsite,
     offsite_care,
-    offsite_schedule,
     prompts,
     runs,
     secret,
@@ -41,7 +40,7 @@ def namespace() -> Collection:
     root.add_collection(afterwards.devices())
     root.add_collection(afterwards.reports())
     root.add_collection(afterwards.support())
-    root.add_collection(Collection("offsite", *offsite.TASKS, *offsite_care.TASKS, *offsite_schedule.TASKS))
+    root.add_collection(Collection("offsite", *offsite.TASKS, *offsite_care.TASKS))
     return root
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tscm_migrate.appliance import device_discovery, device_list, parsers
+from tscm_migrate.appliance import device_discovery, parsers
 from tscm_migrate.model import Paths
 
 VENDOR = """[INFO ] : ThreatSTOP Devices:
@@ -80,12 +80,12 @@ TABLES = {
 
 @pytest.mark.parametrize("text", TABLES.values(), ids=TABLES.keys())
 def test_only_device_names_are_read_from_a_list(text: str) -> None:
-    assert device_list.read(text) == NAMES
-    assert device_list.read(text, {*NAMES, "log4perl", "System", "type"}) == NAMES
+    assert device_discovery.names_in_list(text) == NAMES
+    assert device_discovery.names_in_list(text, {*NAMES, "log4perl", "System", "type"}) == NAMES
 
 
 def test_type_label_with_spaces_is_not_a_device_name() -> None:
-    assert device_list.read("Palo Alto Networks dc-pan\n") == ("dc-pan",)
+    assert device_discovery.names_in_list("Palo Alto Networks dc-pan\n") == ("dc-pan",)
     assert device_discovery.in_text("Restoring 'Palo Alto Networks' device dc-pan", {"Networks", "dc-pan"}) == (
         "dc-pan",
     )
@@ -108,7 +108,7 @@ def test_type_label_with_spaces_is_not_a_device_name() -> None:
     ],
 )
 def test_list_without_devices_is_empty(text: str) -> None:
-    assert device_list.read(text) == ()
+    assert device_discovery.names_in_list(text) == ()
 
 
 @pytest.mark.parametrize(
@@ -127,19 +127,19 @@ def test_list_without_devices_is_empty(text: str) -> None:
     ],
 )
 def test_output_that_is_not_understood_is_unknown(text: str) -> None:
-    assert device_list.read(text) is None
+    assert device_discovery.names_in_list(text) is None
 
 
 def test_log_lines_are_read_if_the_etc_folder_has_the_names() -> None:
     text = "[INFO ] : edge-asa (Cisco ASA)\n[INFO ] : dc-pan (Palo Alto Networks)\n"
-    assert device_list.read(text, {"edge-asa", "dc-pan", "log4perl"}) == ("edge-asa", "dc-pan")
+    assert device_discovery.names_in_list(text, {"edge-asa", "dc-pan", "log4perl"}) == ("edge-asa", "dc-pan")
 
 
 @pytest.mark.parametrize(
     "name", ["error-fw", "fw-error", "denied.example", "info-desk", "debug1", "ok-corral", "warn.edge"]
 )
 def test_name_that_starts_like_a_log_level_is_read(name: str) -> None:
-    assert device_list.read(f"{name}\n") == (name,)
+    assert device_discovery.names_in_list(f"{name}\n") == (name,)
 
 
 def test_other_files_beside_the_devices_are_ignored() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tscm_migrate.appliance import device_discovery, device_list
+from tscm_migrate.appliance import device_discovery
 
 OLD = ("fw-zentrale/settings.conf", "fw-zentrale/policy.dat", "asa02/settings.conf", "asa02/policy.dat", "ssl/ca.pem",
        "templates/asa.tmpl", "tscm.conf")  # fmt: skip
@@ -80,8 +80,8 @@ def test_no_device_is_found_without_new_files() -> None:
 def test_name_column_is_found_in_a_table_with_borders() -> None:
     known = device_discovery.in_tree(("devices/edge.json", "devices/asa.json", "types/asa.tmpl"))
     table = "| # | Type | Name | State  |\n+---+\n| 1 | asa  | edge | \x1b[32mup\x1b[0m |\n| 2 | asa  | asa  | up |\n2 in total"
-    assert device_list.read(table, known) == ("edge", "asa")
-    assert device_list.read("munich\n", known) == ("munich",)
+    assert device_discovery.names_in_list(table, known) == ("edge", "asa")
+    assert device_discovery.names_in_list("munich\n", known) == ("munich",)
 
 
 def test_files_of_devices_are_separated_from_others() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tscm_migrate.appliance import device_list, parsers
+from tscm_migrate.appliance import device_discovery, parsers
 from tscm_migrate.appliance.facts import FACTS, Fact, Facts, sections
 from tscm_migrate.model import Paths
 
@@ -125,7 +125,7 @@ def test_fingerprints_of_host_keys_are_those_of_ssh_keygen(tmp_path: Path) -> No
     ],
 )
 def test_device_list_of_another_form_is_read_or_unknown(text: str, names: tuple[str, ...] | None) -> None:
-    assert device_list.read(text) == names
+    assert device_discovery.names_in_list(text) == names
 
 
 MERGED = {"in_etc", "etc_tree", "named", "listed"}  # results from which fields of Facts are computed

@@ -16,7 +16,7 @@ from tests.support.incoming import NOW, Given
 from tscm_migrate.archive import compression
 from tscm_migrate.errors import EncryptionFailed, ObjectExists
 from tscm_migrate.model import Host
-from tscm_migrate.offsite import catalog, drill
+from tscm_migrate.offsite import catalog, verify
 from tscm_migrate.offsite.fetch import fetch
 from tscm_migrate.offsite.stores.local import LocalStore
 from tscm_migrate.offsite.upload import CopyPolicy, make_copy
@@ -51,10 +51,10 @@ NOISE = random.Random(4).randbytes(300_000)
 GOOD = tar(("etc/devices/asa-1.conf", b"x" * 100), ("etc/devices/pan-2.conf", b"y"), ("log/big", NOISE))
 
 
-def drilled(store: LocalStore, body: bytes, name: str = PLAIN) -> tuple[drill.Drilled, Copy]:
+def drilled(store: LocalStore, body: bytes, name: str = PLAIN) -> tuple[verify.Drilled, Copy]:
     make_copy(Given(body, archive=name), store, CopyPolicy(), now=NOW)
     (copy,) = catalog.load(store).copies
-    done = drill.drill(store, copy, None, NOW)
+    done = verify.drill(store, copy, None, NOW)
     return done, catalog.load(store).copies[0]
 
 
@@ -163,8 +163,8 @@ def test_unknown_layout_gives_no_result_and_no_record(store: LocalStore, members
 def test_devices_of_the_inventory_decide_in_any_layout(store: LocalStore) -> None:
     make_copy(Given(gzip.compress(tar(*UNKNOWN)), archive=PLAIN), store, CopyPolicy(), now=NOW)
     (copy,) = catalog.load(store).copies
-    assert drill.drill(store, copy, None, NOW, host=Host("tscm-a", "", devices=("asa-1",))).devices == ("asa-1",)
-    gone = drill.drill(store, copy, None, NOW, host=Host("tscm-a", "", devices=("asa-9",)))
+    assert verify.drill(store, copy, None, NOW, host=Host("tscm-a", "", devices=("asa-1",))).devices == ("asa-1",)
+    gone = verify.drill(store, copy, None, NOW, host=Host("tscm-a", "", devices=("asa-9",)))
     assert "not even asa-9" in gone.why
     assert gone.unknown == ""
 
@@ -181,7 +181,7 @@ def test_missing_passphrase_is_not_a_failed_drill(store: LocalStore) -> None:
     make_copy(Given(encrypted(1000)), store, CopyPolicy(), now=NOW)
     (copy,) = catalog.load(store).copies
     with pytest.raises(EncryptionFailed, match="none was given"):
-        drill.drill(store, copy, None, NOW)
+        verify.drill(store, copy, None, NOW)
     assert catalog.load(store).copies[0].drill is None
 
 

@@ -13,7 +13,7 @@ from tscm_migrate import errors
 from tscm_migrate.appliance import archives, lockfile, network, prepared_network
 from tscm_migrate.archive import network_config
 from tscm_migrate.events import Message
-from tscm_migrate.migration import leftovers, saved_settings, undo_cutover
+from tscm_migrate.migration import final_state, saved_settings, undo_cutover
 from tscm_migrate.migration.context import Action, Actions, Migration, Operator
 from tscm_migrate.migration.engine import Step
 from tscm_migrate.migration.steps import offline
@@ -203,7 +203,7 @@ class RestoreNetwork(Step):
         """End a restore at an unknown question after the settings were saved: only the restart is left."""
         # at the hang-up it may have restarted by itself
         with contextlib.suppress(errors.ConnectionLost, errors.Unreachable):
-            leftovers.end_restores(m.new, within=_ENDS_WITHIN)
+            final_state.end_restores(m.new, within=_ENDS_WITHIN)
         text = (
             f"{m.new.name}: its network settings are saved, so it is restarted without an answer to {unknown.prompt!r}"
         )

@@ -8,7 +8,7 @@ from typing import Any
 from tscm_migrate import errors
 from tscm_migrate.appliance import device_discovery, facts, network
 from tscm_migrate.events import Message
-from tscm_migrate.migration import host_keys, leftovers, saved_settings, undo_cutover
+from tscm_migrate.migration import final_state, host_keys, saved_settings, undo_cutover
 from tscm_migrate.migration.context import Action, Actions, Migration
 from tscm_migrate.migration.engine import Step
 from tscm_migrate.migration.steps import cutover
@@ -108,7 +108,7 @@ class Restore(Step):
         m.expect_keys(host.address, keys)
         if back.shell.server_fingerprint() not in m.keys_of("new"):
             cutover.prove_new(m)
-        leftovers.settle(m.new, timeout=min(leftovers.STILL, m.policy.tsadmin_timeout))
+        final_state.settle(m.new, timeout=min(final_state.STILL, m.policy.tsadmin_timeout))
 
     def _reconnect(self, m: Migration) -> None:
         """Expect the old host keys from now on; tell sshd to read them if it still shows others."""

@@ -10,7 +10,7 @@ from tscm_migrate.archive import select
 from tscm_migrate.archive.devices import recognise
 from tscm_migrate.errors import AddressConflict, ApplianceError, BackupFailed, Refused, TransferError
 from tscm_migrate.events import Message
-from tscm_migrate.migration import checks, leftovers
+from tscm_migrate.migration import checks, final_state
 from tscm_migrate.migration.context import Action, Actions, Migration
 from tscm_migrate.migration.engine import Step, refusing_unknown
 from tscm_migrate.model import Archive
@@ -168,7 +168,7 @@ class Backup(Step):
     def _make(self, m: Migration) -> Archive:
         with refusing_unknown(m):
             made = backup.create(m.old, self._request(m), m.operator)
-        plain = leftovers.plain_archives(m.old, m.old_facts) if made.encrypted else []
+        plain = final_state.plain_archives(m.old, m.old_facts) if made.encrypted else []
         if plain:  # at the end of the run it is offline
             m.set_note("left_plain", plain)
         return made
