@@ -17,7 +17,7 @@ from tscm_migrate.migration import checks, estimate, rehearsal_undo, saved_setti
 from tscm_migrate.migration.context import Action, Actions, Migration
 from tscm_migrate.migration.engine import Step, refusing_unknown
 from tscm_migrate.migration.steps.cutover import request_of
-from tscm_migrate.migration.steps.second_pass import all_there
+from tscm_migrate.migration.steps.second_pass import all_there, settled
 from tscm_migrate.tsadmin import devices, restore
 from tscm_migrate.tsadmin.dialect import Kind
 from tscm_migrate.tsadmin.session import OperatorPort
@@ -143,16 +143,19 @@ def _run(
 ) -> restore.RestoreOutcome:
     """Run one dialogue; temporary files that an aborted restore leaves are removed afterwards."""
     m.set_note("rehearsal_names", rehearsal_undo.names(m.new))
+    boot = network.boot_of(m.new.shell)
     try:
         with refusing_unknown(m):
             outcome = restore.run(m.new, request, person or m.operator, only=only)
-        if outcome.lost:
+        if outcome.lost and not request.bypass_netconf:  # after a restart it may have the old appliance's address
             raise ConnectionLost(m.new.name)
         if outcome.stopped_at:
             rehearsal_undo.end_dialogue(m)
+            back = rehearsal_undo.paused_again(m.new)
+        else:
+            back = settled(m, outcome, boot, m.keys_of("new"), lambda: rehearsal_undo.paused_again(m.new))
         m.set_note("rehearsal_names", None)
-        back = rehearsal_undo.paused_again(m.new)
-    except (ConnectionLost, Unreachable) as error:  # most likely, its restore has restarted it
+    except (ConnectionLost, Unreachable) as error:
         raise _failed(m, "the connection was lost during the rehearsal of the restore") from error
     if back:
         m.emit(Message(f"{m.new.name}: the restore has put {', '.join(back)} back; paused again", "warning"))
@@ -171,7 +174,7 @@ def _pass(m: Migration, seen: dict[str, Any]) -> bool:
     if not seen["passes"]:
         outcome.printed.tell(m.emit, m.new.name)
     clean = outcome.status == 0 and not outcome.printed.troubles
-    if not clean and not _has_come(m, ended_well=outcome.ended_well):
+    if not clean and not _has_come(m, ended_well=outcome.ended_well and outcome.status is not None):
         raise _failed(m, f"the rehearsal ended with exit status {outcome.status}: {outcome.gist}")
     news = [rule for rule in dict.fromkeys(outcome.answered) if rule not in seen["asked"]]
     seen["asked"] += news

@@ -2,8 +2,8 @@
 
 import contextlib
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from tscm_migrate import errors
 from tscm_migrate.appliance import device_discovery, facts, network
@@ -14,6 +14,7 @@ from tscm_migrate.migration.engine import Step
 from tscm_migrate.migration.steps import cutover
 from tscm_migrate.tsadmin import devices, restore
 
+T = TypeVar("T")
 _FINDS = 3  # how often the connection may be lost after the pass
 
 
@@ -72,43 +73,19 @@ class Restore(Step):
         m.set_note("restore_began", time.time())
         outcome = cutover.run_pass(m)
         outcome.printed.tell(m.emit, m.new.name)
-        if not self._has_restored(m, outcome, restarts=self._restarts(m, outcome, boot)):
+        keys = (*m.keys_of("new"), *m.keys_of("old"))
+        if not settled(m, outcome, boot, keys, lambda: self._has_restored(m, outcome)):
             raise cutover.pass_failed(m, f"exit status {outcome.status}: {outcome.gist}")
         self._keep(m, outcome)
 
-    def _restarts(self, m: Migration, outcome: restore.RestoreOutcome, boot: str) -> bool:
-        """Return whether the pass ended with a restart, or with a lost connection; wait for a restart to begin."""
-        if not outcome.lost and outcome.may_restart:
-            m.emit(Message(f"{m.new.name}: the restore may restart it: waiting for the restart to begin"))
-        return outcome.lost or (outcome.may_restart and network.goes_down(m.new, was=boot))
-
-    def _has_restored(self, m: Migration, outcome: restore.RestoreOutcome, *, restarts: bool) -> bool:
-        """Return whether the pass has restored everything; wait for the appliance if it restarts.
+    def _has_restored(self, m: Migration, outcome: restore.RestoreOutcome) -> bool:
+        """Return whether the pass has restored everything.
 
         The restored files count more than the exit status: a minor problem must not prolong the downtime.
         """
         clean = outcome.status == 0 and not outcome.printed.troubles
-        for _ in range(_FINDS):
-            with contextlib.suppress(errors.ConnectionLost, errors.Unreachable):
-                if restarts:
-                    self._find_again(m)
-                ended = clean or (outcome.status is not None and outcome.ended_well and self._has_come(m))
-                return ended or self._in_place(m)
-            restarts = True  # it was going down when it was found
-        return self._in_place(m)
-
-    def _find_again(self, m: Migration) -> None:
-        """Connect again after the connection was lost: the restore may have restarted the appliance or its network."""
-        host, keys = m.new.host, [*m.keys_of("new"), *m.keys_of("old")]
-        m.new.close()
-        back = network.wait_for(
-            m.dial, places=(host,), expect=keys, old_boot="", timeout=m.policy.reboot_timeout, emit=m.emit
-        )
-        m.new.moved(back.host, back.shell)
-        m.expect_keys(host.address, keys)
-        if back.shell.server_fingerprint() not in m.keys_of("new"):
-            cutover.prove_new(m)
-        final_state.settle(m.new, timeout=min(final_state.STILL, m.policy.tsadmin_timeout))
+        ended = clean or (outcome.status is not None and outcome.ended_well and self._has_come(m))
+        return ended or self._in_place(m)
 
     def _reconnect(self, m: Migration) -> None:
         """Expect the old host keys from now on; tell sshd to read them if it still shows others."""
@@ -142,3 +119,39 @@ class Restore(Step):
 def all_there(m: Migration, here: Mapping[str, str]) -> bool:
     """Whether every device file is the same as on the old appliance."""
     return all(here.get(path) == digest for path, digest in m.get_note("old_files").items())
+
+
+def settled(m: Migration, outcome: restore.RestoreOutcome, boot: str, keys: Sequence[str], look: Callable[[], T]) -> T:
+    """Wait for the new appliance if a pass has ended with a restart, and return what `look` finds there.
+
+    Args:
+        m: the migration.
+        outcome: how the pass has ended.
+        boot: its boot identity before the pass.
+        keys: the fingerprints of the host keys that it may have afterwards.
+        look: runs commands on it; repeated if the connection is lost, for it may be going down when it is found.
+    """
+    if not outcome.lost and outcome.may_restart:
+        m.emit(Message(f"{m.new.name}: the restore may restart it: waiting for the restart to begin"))
+    lost = outcome.lost or (outcome.may_restart and network.goes_down(m.new, was=boot))
+    for _ in range(_FINDS):
+        with contextlib.suppress(errors.ConnectionLost, errors.Unreachable):
+            if lost:
+                _find_again(m, keys)
+            return look()
+        lost = True
+    return look()
+
+
+def _find_again(m: Migration, keys: Sequence[str]) -> None:
+    """Connect again after the connection was lost: the restore may have restarted the appliance or its network."""
+    host = m.new.host
+    m.new.close()
+    back = network.wait_for(
+        m.dial, places=(host,), expect=keys, old_boot="", timeout=m.policy.reboot_timeout, emit=m.emit
+    )
+    m.new.moved(back.host, back.shell)
+    m.expect_keys(host.address, keys)
+    if back.shell.server_fingerprint() not in m.keys_of("new"):
+        cutover.prove_new(m)
+    final_state.settle(m.new, timeout=min(final_state.STILL, m.policy.tsadmin_timeout))
