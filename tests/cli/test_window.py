@@ -67,7 +67,14 @@ def test_rehearsal_changes_no_appliance_and_gives_the_plan_its_estimate(lab: Emb
     assert lab.is_on("old")
     messages = [event["text"] for event in events_of(events, "said")]
     assert any(text.startswith("prepare: syslog: what devices send to 127.0.1.43") for text in messages), messages
+    end = events_of(events, "run_finished")[-1]
+    assert end["downtime_estimate"] == downtime["seconds"]
+    assert end["next"][-1].endswith("tscm-migrate migrate --from tscm-old --to tscm-new"), end["next"]
     planned = run(lab, "plan", *PAIR)
+    estimated = {event["step"]: event for event in events_of(planned, "estimated")}
+    steps = {event["step"] for event in events_of(planned, "action_started")}
+    assert estimated.keys() - {"", "downtime"} == steps, "what is skipped takes no time"
+    assert estimated[""]["most"] > downtime["most"], "the total contains the downtime"
     estimates = [event for event in events_of(planned, "estimated") if event["step"] == "downtime"]
     figures = ("seconds", "least", "most", "basis")
     assert [[one[key] for key in figures] for one in estimates] == [[downtime[key] for key in figures]]

@@ -44,6 +44,9 @@ class Step:
         yield from ()
 
 
+Planned = list[tuple[Step, list[Action]]]  # steps that have something to do, with their actions
+
+
 class Engine:
     """Runs the steps of one migration; the journal tells which are done."""
 
@@ -68,15 +71,17 @@ class Engine:
                 self.m.interrupts.check()
                 self.run_step(step)
 
-    def dry_run(self) -> None:
-        """Emit the steps and actions that would be done, from the same code that does them; nothing is changed."""
-        for step, actions in self.plan():
+    def dry_run(self) -> Planned:
+        """Emit and return the steps and actions that would be done, from the code that does them; change nothing."""
+        planned = self.plan()
+        for step, actions in planned:
             self.m.emit(StepStarted(step.id, step.title))
             for action in actions:
                 self.m.emit(ActionStarted(step.id, action.host, action.describes))
             self.m.emit(StepFinished(step.id, "planned"))
+        return planned
 
-    def plan(self) -> list[tuple[Step, list[Action]]]:
+    def plan(self) -> Planned:
         """Return the steps that have something to do, with their actions; the appliances are read, not changed."""
         planned = []
         for step in self.steps:

@@ -184,10 +184,10 @@ def spread(parts: list[Estimate], rehearsed: Rehearsal | None, pair: str) -> Dow
         basis = f"as rehearsed by run {rehearsed.run} at {rehearsed.at[:16]}"
         if sum(one.seconds for one in usual) <= _MAY_BE_USUAL * total:
             return Downtime(total, total, total, basis, tuple(parts))
-        uncertain, basis = usual, f"{basis} ({known_by})"
+        uncertain, basis = usual, f"{basis}; {known_by}"
     else:
         known_by = known_by or "measured in runs of other appliances"
-        uncertain, basis = parts, f"not rehearsed ({known_by}); for one figure: tscm-migrate rehearse {pair}"
+        uncertain, basis = parts, f"not rehearsed; {known_by}; for one figure: tscm-migrate rehearse {pair}"
     least, most = _range(total, uncertain)
     return Downtime(total, least, most, basis, tuple(parts))
 
@@ -289,6 +289,19 @@ def estimated(expected: Downtime) -> Estimated:
     return Estimated("downtime", round(expected.seconds, 1), expected.basis, least, most)
 
 
+def totals(estimates: list[Estimate], expected: Downtime) -> tuple[Estimated, Estimated]:
+    """Return the events of the estimated total and of the downtime. Pure.
+
+    Where the downtime is a range, the total is one, too: it contains the downtime.
+    """
+    outage = estimated(expected)
+    total = sum(one.seconds for one in estimates)
+    if not outage.most:
+        return Estimated("", round(total, 1)), outage
+    beside = total - downtime(estimates)
+    return Estimated("", round(total, 1), "", round(beside + outage.least, 1), round(beside + outage.most, 1)), outage
+
+
 def before_cutover(notes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the last estimate before a cutover, from a run's notes; empty if there was none.
 
@@ -298,6 +311,8 @@ def before_cutover(notes: Mapping[str, Any]) -> dict[str, Any]:
     expected = dict(notes.get("estimate") or {})
     if rehearsed := (notes.get("rehearsal") or {}).get("downtime"):
         expected = {key: value for key, value in expected.items() if key not in {"least", "most"}}
+        if "total" in expected:
+            expected["total"] = round(expected["total"] - expected["downtime"] + rehearsed["seconds"], 1)
         expected["downtime"] = round(rehearsed["seconds"], 1)
         if rehearsed.get("least", 0.0) < rehearsed.get("most", 0.0):
             expected |= {"least": round(rehearsed["least"], 1), "most": round(rehearsed["most"], 1)}

@@ -142,16 +142,35 @@ def left_in_plain_text(m: Migration) -> list[str]:
 def figures(m: Migration) -> dict[str, Any]:
     """Return the fields of `RunFinished` that a completed migration has: address, devices and checks that are well."""
     devices, parity = m.get_note("devices", {}), m.get_note("parity", [])
-    expected = estimate.before_cutover(m.journal.record.notes)
     return {
         "host": m.new.name,
         "address": m.new.host.address,
         "devices": (sum(bool(result["ok"]) for result in devices.values()), len(devices)) if devices else None,
         "checks": (sum(bool(row["same"]) for row in parity), len(parity)) if parity else None,
+        **estimated(m),
+    }
+
+
+def estimated(m: Migration) -> dict[str, float | None]:
+    """Return the fields of `RunFinished` for the last estimate of the downtime before the cutover."""
+    expected = estimate.before_cutover(m.journal.record.notes)
+    return {
         "downtime_estimate": expected.get("downtime"),
         "downtime_least": expected.get("least"),
         "downtime_most": expected.get("most"),
     }
+
+
+def after_rehearsal(m: Migration) -> tuple[str, ...]:
+    """Return what the operator does after a successful rehearsal: prepare for the downtime, and migrate.
+
+    A rehearsal for a change window is followed by the migration itself.
+    """
+    prepare = [f"prepare: {line}" for line in (m.get_note("rehearsal") or {}).get("prepare", [])]
+    if m.options.has_window:
+        return tuple(prepare)
+    pair = f"--from {m.options.from_} --to {m.options.to}" if m.options.from_ else f"--to {m.options.to}"
+    return (*prepare, f"migrate, with the options of this rehearsal: tscm-migrate migrate {pair}")
 
 
 def next_steps(m: Migration) -> tuple[str, ...]:

@@ -4,13 +4,14 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 from tscm_migrate import errors
 from tscm_migrate.events import COMPLETED, UNCHANGED, Emit, Message, RunFinished
 from tscm_migrate.migration import context, final_state, locks, saved_settings
 from tscm_migrate.migration.engine import Engine
 
+Following = tuple[tuple[str, ...], dict[str, Any]]  # what to do next, and figures: both for RunFinished
 Ending = Literal["done", "attention", "failed", "cancelled", "interrupted", "rolled-back"]
 
 
@@ -44,12 +45,13 @@ def _undo_rehearsal(engine: Engine, began: float) -> errors.Exit:
         RollbackIncomplete: a step could not be undone.
     """
     m = engine.m
+    then, figures = final_state.after_rehearsal(m), final_state.estimated(m)  # the notes are undone as well
     try:
         with m.interrupts.rolling_back():
             failed = engine.roll_back()
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the final state is reported in any case
         recover(engine, error, began, undo=False)
-    end_run(engine, "interrupted" if failed else "rolled-back", began)
+    end_run(engine, "interrupted" if failed else "rolled-back", began, rehearsed=None if failed else (then, figures))
     if failed:
         raise errors.RollbackIncomplete(tuple(f"{step}: {error}" for step, error in failed), m.run)
     return errors.Exit.DONE
@@ -120,9 +122,12 @@ def _parts(engine: Engine, error: BaseException) -> tuple[str, ...]:
 
 
 def end_run(
-    engine: Engine, how: Ending, began: float, left: Sequence[str] = (), kept: tuple[str, ...] = ()
-) -> tuple[str, ...]:
+    engine: Engine, how: Ending, began: float, left: Sequence[str] = (), kept: tuple[str, ...] = (),
+    *, rehearsed: Following | None = None,
+) -> tuple[str, ...]:  # fmt: skip
     """Write and emit the end of the run; return the lines that name what is paused or offline, which are printed last.
+
+    `rehearsed`: what follows a successful rehearsal.
 
     The locks are removed unless the run has to be resumed or rolled back; then they prevent another run.
     """
@@ -131,7 +136,7 @@ def end_run(
     waited = round(context.waited(m.operator), 3)
     own = round(time.monotonic() - began - waited, 3)
     completed = how in COMPLETED
-    then, figures = (final_state.next_steps(m), final_state.figures(m)) if completed else ((), {})
+    then, figures = rehearsed or _after(m, completed=completed)
     undone = not completed and not engine.to_roll_back()
     if undone:
         lines += final_state.unreachable(m)
@@ -153,6 +158,10 @@ def end_run(
         RunFinished(m.run, how, total, final_state.downtime(m), shown, tuple(left), next=then, asked=waited, **figures)
     )
     return shown
+
+
+def _after(m: context.Migration, *, completed: bool) -> Following:
+    return (final_state.next_steps(m), final_state.figures(m)) if completed else ((), {})
 
 
 def _clean_up(engine: Engine, *, over: bool, completed: bool) -> None:

@@ -50,7 +50,7 @@ def build(
         "sessions": sessions,
         "checks": checks,
         "acknowledged": [c for c in checks if c.get("allowed")],
-        "rehearsal": {key: value for key, value in rehearsal.items() if key != "checks"},
+        "rehearsal": _rehearsal(rehearsal),
         "archives": _archives(ever),
         "devices": _devices(notes),
         "parity": notes.get("parity", []),
@@ -226,6 +226,15 @@ def _downtime(
             check.get("name") == "dns-outage" and check.get("severity") != "ok" for check in notes.get("checks", [])
         ),
     }
+
+
+def _rehearsal(note: dict[str, Any]) -> dict[str, Any]:
+    """Return what a rehearsal has found; each part of its estimate with the title of the step."""
+    found = {key: value for key, value in note.items() if key != "checks"}
+    if parts := (found.get("downtime") or {}).get("parts"):
+        titled = [{**part, "title": _known(part["step"])[0]} for part in parts]
+        found["downtime"] = {**found["downtime"], "parts": titled}
+    return found
 
 
 def _returned(entries: Sequence[journal.JournalEntry]) -> tuple[str, str] | None:

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from tscm_migrate import __version__
 from tscm_migrate.appliance.facts import Facts
 from tscm_migrate.errors import Cancelled, Exit, JournalNewer, MigrateError, UsageError
-from tscm_migrate.events import COMPLETED, Message, RunStarted
+from tscm_migrate.events import COMPLETED, Estimated, Message, RunStarted
 from tscm_migrate.migration import final_state, journal, locks, participants, plan, rediscover
 from tscm_migrate.migration.context import Dialler, Migration, Session
 from tscm_migrate.migration.engine import Engine, applied
@@ -94,6 +94,9 @@ def reopen(name: str, session: Session, *, verb: str) -> Iterator[Migration]:
         facts = _facts(record)
         dial.expected_keys.update({place: tuple(keys) for place, keys in record.notes.get("foreseen", {}).items()})
         session.emit(_started(record, verb, both))
+        if verb == "resume":
+            for step, seconds in (record.notes.get("estimate") or {}).get("steps", {}).items():
+                session.emit(Estimated(step, seconds))
         with contextlib.closing(both):
             yield Migration(
                 name, options, both.old, both.new, facts["old"], facts["new"], journal=opened, dial=dial,

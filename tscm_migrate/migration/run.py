@@ -31,7 +31,7 @@ from tscm_migrate.migration import (
     window,
 )
 from tscm_migrate.migration.context import Dialler, Migration, Session
-from tscm_migrate.migration.engine import Engine
+from tscm_migrate.migration.engine import Engine, Planned
 from tscm_migrate.migration.interrupt import Interrupts
 from tscm_migrate.migration.journal import Journal, new_run_id
 from tscm_migrate.model import Host
@@ -80,9 +80,10 @@ def migrate(options: MigrateOptions, session: Session, *, only_rehearsal: str = 
         _show_summary(m, secrets.sources())
         if options.dry_run:
             return _dry_run(m, began)
+        planned = Engine(m, plan.steps_of(m)).plan()
         if not only_rehearsal:
-            _try_estimate(m)
-        _confirm(m)
+            _try_estimate(m, planned)
+        _confirm(m, planned)
         estimated = m.get_note("estimate", {})
         m.journal = Journal.create(run)
         _write_first_entry(m, surveys, findings, secrets.sources(), session.inventory.path)
@@ -148,13 +149,13 @@ def _show_summary(m: Migration, sources: Mapping[str, str]) -> None:
         m.emit(Message(line))
 
 
-def _confirm(m: Migration) -> None:
+def _confirm(m: Migration, planned: Planned) -> None:
     """Show the steps and the downtime, and ask for confirmation, unless --yes was given or only a rehearsal is run.
 
     Raises:
         Cancelled: the answer was no.
     """
-    for number, (step, _) in enumerate(Engine(m, plan.steps_of(m)).plan(), 1):
+    for number, (step, _) in enumerate(planned, 1):
         m.emit(Message(f"{number:3}. {step.title}"))
     old, new = m.old.name, m.new.name
     if not m.only_rehearsal:
@@ -166,34 +167,31 @@ def _confirm(m: Migration) -> None:
 
 def _dry_run(m: Migration, began: float) -> Exit:
     """Emit every step with its actions, and the estimate; nothing is changed."""
-    Engine(m, plan.steps_of(m)).dry_run()
-    _estimate(m)
+    _estimate(m, Engine(m, plan.steps_of(m)).dry_run())
     m.emit(RunFinished(m.run, "done", round(time.monotonic() - began, 3)))
     return Exit.DONE
 
 
-def _try_estimate(m: Migration) -> None:
+def _try_estimate(m: Migration, planned: Planned) -> None:
     """Estimate before the confirmation; a migration does not depend on it."""
     try:
-        _estimate(m)
+        _estimate(m, planned)
     except MigrateError as error:
         m.emit(Message(f"the duration could not be estimated: {error}", "warning"))
 
 
-def _estimate(m: Migration) -> None:
-    """Emit and note the estimated seconds of each step, of the run and of the downtime."""
+def _estimate(m: Migration, planned: Planned) -> None:
+    """Emit and note the estimated seconds of each step that has something to do, of the run and of the downtime."""
     known = estimate.known(m.options.from_ or m.old.name, m.options.to)
-    estimates = estimate.steps(
-        m, (step.id for step in plan.steps_of(m)), estimate.measure(m), known.steps if known else {}
-    )
+    estimates = estimate.steps(m, (step.id for step, _ in planned), estimate.measure(m), known.steps if known else {})
     for one in estimates:
         m.emit(Estimated(one.step, round(one.seconds, 1), one.basis))
-    total, downtime = round(sum(one.seconds for one in estimates), 1), estimate.estimated(estimate.cutover(m))
-    m.emit(Estimated("", total))
+    total, downtime = estimate.totals(estimates, estimate.cutover(m))
+    m.emit(total)
     m.emit(downtime)
     each = {one.step: round(one.seconds, 1) for one in estimates}
     spread = {"least": downtime.least, "most": downtime.most} if downtime.most else {}
-    m.set_note("estimate", {"total": total, "downtime": downtime.seconds, "steps": each, **spread})
+    m.set_note("estimate", {"total": total.seconds, "downtime": downtime.seconds, "steps": each, **spread})
 
 
 def check(options: MigrateOptions, session: Session) -> Exit:

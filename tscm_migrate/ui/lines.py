@@ -172,9 +172,13 @@ def _(event: events.RunFinished) -> str:
     if event.host:
         return "\n".join(_completed(event))
     downtime = f", downtime {duration_text(event.downtime)}" if event.downtime is not None else ""
+    expected = range_text(event.downtime_estimate, event.downtime_least, event.downtime_most)
+    planned = f"\n  estimated downtime: {expected}" if event.downtime_estimate is not None else ""
     report = f"\n  report: {event.report}" if event.report else ""
-    held = "".join(f"\n  {text}" for text in event.held)  # the last thing printed
-    return f"{events.state_text(event.outcome)} after {duration_text(event.seconds)}{downtime}{report}{held}"
+    then = "".join(f"\n{line}" for line in _next(event))
+    held = "".join(f"\n  {text}" for text in event.held)  # the last thing printed, but for a rehearsal's next steps
+    took = f"{duration_text(event.seconds)}{_asked(event)}"
+    return f"{events.state_text(event.outcome)} after {took}{downtime}{planned}{report}{held}{then}"
 
 
 def _completed(event: events.RunFinished) -> list[str]:
@@ -182,15 +186,21 @@ def _completed(event: events.RunFinished) -> list[str]:
     todo = f", {len(event.left)} left to do" if event.left else ""
     expected = range_text(event.downtime_estimate, event.downtime_least, event.downtime_most)
     planned = f" (estimated {expected})" if event.downtime_estimate is not None else ""
-    asked = f" (and {duration_text(event.asked)} for your answers)" if event.asked >= 1 else ""
     figures = {
         "devices updated": "{} of {}".format(*event.devices) if event.devices else "none",
         "checks passed": "{} of {}".format(*event.checks) if event.checks else "none",
         "downtime": f"{duration_text(event.downtime)}{planned}",
-        "total": f"{duration_text(event.seconds)}{asked}",
+        "total": f"{duration_text(event.seconds)}{_asked(event)}",
         **({"report": event.report} if event.report else {}),
     }
     lines = [f"{event.outcome}: {event.host} serves at {event.address}{todo}"]
     lines += [f"  {what:<16} {value}" for what, value in figures.items()]
-    lines += ["Next:", *(f"  {number}. {text}" for number, text in enumerate(event.next, 1))] if event.next else []
-    return [*lines, *(f"  {text}" for text in event.held)]
+    return [*lines, *_next(event), *(f"  {text}" for text in event.held)]
+
+
+def _asked(event: events.RunFinished) -> str:
+    return f" (and {duration_text(event.asked)} for your answers)" if event.asked >= 1 else ""
+
+
+def _next(event: events.RunFinished) -> list[str]:
+    return ["Next:", *(f"  {number}. {text}" for number, text in enumerate(event.next, 1))] if event.next else []

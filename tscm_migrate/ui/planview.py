@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from tscm_migrate.events import ActionStarted, Checked, Estimated, Event, Message, RunFinished, RunStarted, StepStarted
 from tscm_migrate.ui.console import say
-from tscm_migrate.util.text import duration_text
+from tscm_migrate.util.text import duration_text, range_text
 
 _SEVERITIES = (("error", "Error"), ("warning", "Warning"), ("info", "Info"), ("ok", "ok"))
 
@@ -89,7 +89,6 @@ class PlanView:
             return []
         outage = any(c.name == "dns-outage" and c.severity != "ok" for c in self._checks)
         dns = ", which is a DNS outage for its clients" if outage else ""
-        least, most = duration_text(without.least), duration_text(without.most)
-        downtime = f"{least} to {most}" if without.most else duration_text(without.seconds)
+        figures = [range_text(one.seconds, one.least, one.most) for one in (total, without)]
         basis = [f"Downtime: {without.basis}."] if without.basis else []
-        return ["", f"Estimated: {duration_text(total.seconds)} total, {downtime} downtime{dns}.", *basis]
+        return ["", "Estimated: {} total, {} downtime{}.".format(*figures, dns), *basis]

@@ -21,6 +21,9 @@ def render(report: dict[str, Any]) -> str:
         charts=[timeline(session, report["downtime"]) for session in report["sessions"]],
         headline=headline(report),
         estimated=estimate_text(report["estimate"]),
+        estimated_total=total_text(report["estimate"]),
+        rehearsed=estimate_text(_rehearsed(report)),
+        parts=_rehearsed(report).get("parts", []),
         passed=sum(check["severity"] == "ok" for check in report["checks"]),
         broken=broken(report),
     )
@@ -30,9 +33,8 @@ def headline(report: dict[str, Any]) -> str:
     """Return the result of a run in one sentence."""
     old, new, todo = report["old"], report["new"], len(report["to_do"])
     if report["state"] == "rehearsed":
-        expected = report["rehearsal"].get("downtime") or {}
-        spread = (expected["least"], expected["most"]) if expected.get("least", 0.0) < expected.get("most", 0.0) else ()
-        estimate = f" Estimated downtime: {range_text(expected['seconds'], *spread)}." if expected else ""
+        expected = _rehearsed(report)
+        estimate = f" Estimated downtime: {estimate_text(expected)}." if expected else ""
         return f"The rehearsal succeeded, and its changes were undone.{estimate}"
     here = f"{new} serves at {report['address']}" if report["address"] else f"{new} serves"
     return {
@@ -46,6 +48,20 @@ def headline(report: dict[str, Any]) -> str:
     }.get(report["state"], "The run has not ended; see the current state.")
 
 
+def _rehearsed(report: dict[str, Any]) -> dict[str, Any]:
+    """Return the estimate of a run that only rehearsed, as `estimate_text` takes it, with its parts; else nothing."""
+    expected = report["rehearsal"].get("downtime") or {}
+    if report["state"] != "rehearsed" or not expected:
+        return {}
+    spread = expected if expected.get("least", 0.0) < expected.get("most", 0.0) else {}
+    return {
+        "downtime": expected["seconds"],
+        "least": spread.get("least"),
+        "most": spread.get("most"),
+        "parts": expected.get("parts", []),
+    }
+
+
 def broken(report: dict[str, Any]) -> str:
     """Return the step at which an unfinished or failed run stopped, with its error; "" if it did not stop at one."""
     if report["outcome"] not in {"failed", "interrupted", "unfinished"} or not report["sessions"]:
@@ -57,6 +73,15 @@ def broken(report: dict[str, Any]) -> str:
 _TICKS = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
 _MOST_TICKS = 5
 _THINNEST = 0.6  # percent, so that a short step is seen
+
+
+def total_text(estimate: dict[str, Any]) -> str:
+    """Return the estimated time of a run, as a range where its downtime is one."""
+    total, most = estimate.get("total"), estimate.get("most")
+    if total is None or not most:
+        return range_text(total)
+    beside = total - estimate["downtime"]
+    return range_text(total, beside + estimate["least"], beside + most)
 
 
 def estimate_text(estimate: dict[str, Any]) -> str:
@@ -110,6 +135,7 @@ def text_lines(report: dict[str, Any]) -> list[str]:
     lines = [head, f"  {began} to {ended} UTC, total {duration_text(report['seconds'])}{asked}"]
     lines += [f"  {what.replace('_', ' ')}: {value}" for what, value in report["responsible"].items() if value]
     lines += [_downtime_line(report)] if report["downtime"] else []
+    lines += _rehearsal_lines(_rehearsed(report))
     lines += _step_lines(report["sessions"])
     lines += _result_lines(report)
     return [one_line(line) for line in lines]
@@ -136,6 +162,13 @@ def _downtime_line(report: dict[str, Any]) -> str:
     back = downtime.get("rollback")
     more = f"; at most {duration_text(back)} more for the rollback" if back is not None else ""
     return f"  downtime {duration_text(downtime['seconds'])}{planned}{dns}{more}"
+
+
+def _rehearsal_lines(expected: dict[str, Any]) -> list[str]:
+    if not expected:
+        return []
+    parts = [f"    {duration_text(one['seconds']):>11}  {one['title']} ({one['basis']})" for one in expected["parts"]]
+    return [f"  estimated downtime {estimate_text(expected)}:", *parts]
 
 
 def _step_lines(sessions: list[dict[str, Any]]) -> Iterator[str]:

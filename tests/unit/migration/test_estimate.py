@@ -97,7 +97,17 @@ def test_downtime_is_a_range_when_a_large_part_is_unmeasured() -> None:
     found = estimate.spread(PARTS, Rehearsal("2026-11-27T01:02:03+00:00", "run-1"), "")
     assert found.least < found.seconds == 70.0 < found.most
     assert found.least > 10.0, "the rehearsed part has no range"
-    assert found.basis == "as rehearsed by run run-1 at 2026-11-27T01:02 (not measured yet: come-back)"
+    assert found.basis == "as rehearsed by run run-1 at 2026-11-27T01:02; not measured yet: come-back"
+
+
+def test_total_is_a_range_that_contains_the_range_of_the_downtime() -> None:
+    expected = estimate.spread(PARTS, None, "")
+    total, downtime = estimate.totals(PARTS, expected)
+    assert (total.step, total.seconds) == ("", 570.0)
+    assert (total.least, total.most) == (500.0 + downtime.least, 500.0 + downtime.most)
+    rehearsal = Rehearsal("2026-11-27T01:02:03+00:00", "run-1")
+    total, downtime = estimate.totals(PARTS[:1], estimate.spread(PARTS[:1], rehearsal, ""))
+    assert (total.seconds, total.most, downtime.most) == (10.0, 0.0, 0.0)
 
 
 def test_result_is_compared_with_the_last_estimate_before_the_cutover() -> None:
@@ -105,7 +115,7 @@ def test_result_is_compared_with_the_last_estimate_before_the_cutover() -> None:
     assert estimate.before_cutover({"estimate": before, "rehearsal": {"skipped": "why"}}) == before
     rehearsed = {"seconds": 42.04, "least": 42.04, "most": 42.04}
     found = estimate.before_cutover({"estimate": before, "rehearsal": {"downtime": rehearsed}})
-    assert found == {"total": 300.0, "downtime": 42.0, "steps": {"restore": 15.0}}
+    assert found == {"total": 182.0, "downtime": 42.0, "steps": {"restore": 15.0}}
     rehearsed["most"] = 90.0
     found = estimate.before_cutover({"estimate": before, "rehearsal": {"downtime": rehearsed}})
     assert (found["least"], found["most"]) == (42.0, 90.0)

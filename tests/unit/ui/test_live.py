@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -82,6 +83,12 @@ def test_end_of_a_rehearsal_is_named_so() -> None:
     ended = RunFinished("r", "rolled-back", 20.0)
     plain.text(RunStarted("r", "rehearse", "a", "b"), 0.0)
     assert plain.text(ended, 20.0).startswith("rehearsed after 20 s")
+    ended = replace(ended, downtime_estimate=9.0, asked=4.0, held=("all changes were undone",), next=("migrate",))
+    assert plain.text(ended, 20.0).splitlines() == [
+        "rehearsed after 20 s (and 4 s for your answers)", "  estimated downtime: 9 s", "  all changes were undone",
+        "Next:", "  1. migrate",
+    ]  # fmt: skip
+    ended = RunFinished("r", "rolled-back", 20.0)
     plain.text(RunStarted("r", "rollback", "a", "b"), 30.0)
     assert plain.text(ended, 50.0).startswith("rolled back after 20 s")
 

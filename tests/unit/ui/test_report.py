@@ -203,6 +203,29 @@ def test_the_banner_of_a_failed_run_names_the_step_and_the_error(tmp_path: Path)
     assert "Take the old appliance offline and confirm it is gone: the cable is out" in banner
 
 
+def test_report_of_a_rehearsal_shows_the_parts_of_the_downtime_and_what_to_prepare(tmp_path: Path) -> None:
+    journal = Journal.create(RUN, tmp_path)
+    journal.write("run-started", run=RUN, old="a", new="b", verb="rehearse", options={})
+    parts = [{"step": "take-offline", "seconds": 8.0, "basis": "usual"}, {"step": "x", "seconds": 2.0, "basis": "?"}]
+    expected = {"seconds": 10.0, "least": 2.4, "most": 26.0, "basis": "as rehearsed", "parts": parts}
+    journal.write("noted", key="rehearsal", value={"downtime": expected, "prepare": ["DHCP: reserve it"]})
+    journal.write("step-started", step="rehearse-restore")
+    journal.write("step-done", step="rehearse-restore", seconds=0.2)
+    journal.write("step-reverted", step="rehearse-restore")
+    journal.write("run-ended", outcome="rolled-back", standing=[], next=["prepare: DHCP: reserve it"])
+    page = report.write(RUN, run_report.render, root=tmp_path).read_text(encoding="utf-8")
+    told = report.read(RUN, tmp_path)
+    lines = run_report.text_lines(told)
+    assert told["state"] == "rehearsed"
+    assert "Estimated downtime: 2.4 s to 26 s" in page
+    assert "  estimated downtime 2.4 s to 26 s:" in lines
+    assert "  next: prepare: DHCP: reserve it" in lines
+    for line in ("Take the old appliance offline and confirm it is gone (usual)", "x (?)"):
+        assert any(one.endswith(line) for one in lines), line
+        assert line.partition(" (")[0] in page
+    assert "prepare: DHCP: reserve it" in page
+
+
 def test_report_of_a_rehearsal_shows_success_and_estimated_downtime() -> None:
     data = {"old": "a", "new": "b", "state": "rehearsed", "to_do": [], "address": "",
             "rehearsal": {"downtime": {"seconds": 97.0}}}  # fmt: skip
