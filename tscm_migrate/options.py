@@ -157,7 +157,7 @@ class MigrateOptions:
     @property
     def unrehearsed_command(self) -> str:
         """The command that migrates without a rehearsal of the restore."""
-        return f"tscm-migrate migrate --to {self.to} {self._source} --no-rehearsal"
+        return f"tscm-migrate migrate --to {self.to} --no-rehearsal {self._source}"
 
     @property
     def _source(self) -> str:

@@ -20,7 +20,7 @@ from tests.support.pages import ROOT, SHELLS, Block, blocks, pages
 from tscm_migrate.cli.program import TscmProgram, program
 from tscm_migrate.errors import UsageError
 from tscm_migrate.inventory.read import load
-from tscm_migrate.offsite.settings import Keep, Settings, settings
+from tscm_migrate.offsite.context import Keep, Settings, settings
 from tscm_migrate.tasks.base import RENAMED
 from tscm_migrate.tsadmin import dialect
 

@@ -13,9 +13,8 @@ from tscm_migrate.events import Event, Message
 from tscm_migrate.fleet.announce import announced, resolved, tell
 from tscm_migrate.fleet.pool import Outcome
 from tscm_migrate.model import Host
-from tscm_migrate.offsite.context import PullJob
+from tscm_migrate.offsite.context import PullJob, Settings
 from tscm_migrate.offsite.pull import Pulled, PullOptions
-from tscm_migrate.offsite.settings import Settings
 from tscm_migrate.util import redact
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from tscm_migrate.errors import MigrateError
 from tscm_migrate.inventory.inventory import Inventory
 from tscm_migrate.model import Host
 from tscm_migrate.secrets import Secrets
-from tscm_migrate.ui.tables import host_names, without_host
+from tscm_migrate.ui.console import host_names, without_host
 from tscm_migrate.util import private, redact
 from tscm_migrate.util.operator_command import quoted
 

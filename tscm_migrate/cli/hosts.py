@@ -12,7 +12,7 @@ from tscm_migrate.model import Host
 from tscm_migrate.secrets import Secrets
 from tscm_migrate.ssh.ssh_config import settled
 from tscm_migrate.tasks.base import require_terminal
-from tscm_migrate.ui import tables
+from tscm_migrate.ui import console
 from tscm_migrate.ui.console import say
 from tscm_migrate.ui.operator import Terminal
 
@@ -56,7 +56,7 @@ def table(site: Inventory) -> str:
     if not site.hosts:
         return f"no hosts in {site.path}\n" if site.path else "no inventory file; create one: tscm-migrate init\n"
     rows = [(h.name, h.address, h.port, h.user, " ".join(h.tags)) for h in site.hosts.values()]
-    return tables.table(("NAME", "ADDRESS", "PORT", "USER", "TAGS"), rows)
+    return console.table(("NAME", "ADDRESS", "PORT", "USER", "TAGS"), rows)
 
 
 def detail(site: Inventory, host: Host) -> str:

@@ -11,7 +11,7 @@ from tscm_migrate import notify
 from tscm_migrate.errors import UsageError
 from tscm_migrate.events import Emit, Message
 from tscm_migrate.fleet.pull import PullOutcome
-from tscm_migrate.offsite.settings import Settings
+from tscm_migrate.offsite.context import Settings
 from tscm_migrate.ui import offsite_views
 from tscm_migrate.util import redact
 

@@ -14,9 +14,8 @@ from tscm_migrate.inventory.inventory import Inventory
 from tscm_migrate.migration.context import Session
 from tscm_migrate.model import Host, Secret
 from tscm_migrate.offsite import catalog, restore_source
-from tscm_migrate.offsite.context import Tools, dialler
+from tscm_migrate.offsite.context import Tools, dialler, settings
 from tscm_migrate.offsite.restore_source import RestoreSource
-from tscm_migrate.offsite.settings import settings
 from tscm_migrate.offsite.stores.base import Store
 from tscm_migrate.offsite.stores.factory import open_store
 from tscm_migrate.options import MigrateOptions

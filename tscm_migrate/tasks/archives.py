@@ -55,7 +55,7 @@ def listed(_context: Any, host: str, json: bool = False, inventory: str | None =
         tscm-migrate archive list admin@10.1.1.43 --json
     """
     from tscm_migrate.transfer import api
-    from tscm_migrate.ui.tables import archive_dicts, archive_table
+    from tscm_migrate.ui.console import archive_dicts, archive_table
 
     with _appliance(host, inventory, silent) as appliance:
         archives = api.listed(appliance)

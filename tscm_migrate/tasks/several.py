@@ -65,7 +65,7 @@ def on_each(
         DONE; ATTENTION where some hosts failed, or a result is false; FAILED where all failed.
     """
     from tscm_migrate.fleet.pool import Probe, run
-    from tscm_migrate.ui.tables import by_reason
+    from tscm_migrate.ui.console import by_reason
 
     if len(hosts) == 1:
         return _printed(shown(hosts[0], value := work(hosts[0])), value)
@@ -113,7 +113,7 @@ def check_pairs(site: Inventory, pairs: Sequence[MigrateOptions], *, jobs: int, 
         could.
     """
     from tscm_migrate.fleet.pool import run
-    from tscm_migrate.ui.tables import by_reason
+    from tscm_migrate.ui.console import by_reason
 
     findings: list[Diagnosis] = []
     failed: list[tuple[str, BaseException]] = []

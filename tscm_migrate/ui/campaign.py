@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.events import COMPLETED, state_text
 from tscm_migrate.ui import page
-from tscm_migrate.ui.console import as_json, say
-from tscm_migrate.ui.tables import table
+from tscm_migrate.ui.console import as_json, say, table
 from tscm_migrate.util import private, redact
 from tscm_migrate.util.text import UNKNOWN, duration_text
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import StoreError, error_fields
 from tscm_migrate.ui import page
-from tscm_migrate.ui.tables import by_reason, table
+from tscm_migrate.ui.console import by_reason, table
 from tscm_migrate.util import private
 from tscm_migrate.util.redact import outside
 from tscm_migrate.util.text import duration_text, size_text

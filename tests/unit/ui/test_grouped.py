@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tscm_migrate.cli.doctor import Diagnosis, grouped
 from tscm_migrate.errors import Unreachable, UsageError
-from tscm_migrate.ui.tables import by_reason
+from tscm_migrate.ui.console import by_reason
 
 
 def test_failures_are_grouped_by_reason_with_the_largest_group_first() -> None:

@@ -24,8 +24,8 @@ from tscm_migrate.offsite.freshness import HostStatus
 from tscm_migrate.offsite.manifest import Manifest
 from tscm_migrate.ui import console, lines, offsite_views, run_report
 from tscm_migrate.ui import offsite_views as offsite_text
+from tscm_migrate.ui.console import archive_table
 from tscm_migrate.ui.live import LiveView
-from tscm_migrate.ui.tables import archive_table
 from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
