@@ -1,7 +1,7 @@
 """Events: frozen descriptions of what happens. The engine and lower packages emit them; ui and reports handle them.
 
 An event carries no secret and no layout. Its `kind` (snake case of the class name) and its fields are what `--json`
-prints, one object a line; see docs/reference/json-events.md.
+prints, one object on each line; see docs/reference/json-events.md.
 """
 
 import re

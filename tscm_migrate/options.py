@@ -127,7 +127,7 @@ class MigrateOptions:
     )
     yes: bool = _option("Don't ask for confirmation (required without a terminal).", default=False)
     dry_run: bool = _option("Check and plan only; change nothing.", default=False)
-    json: bool = _option("Print events as JSON, one object a line.", default=False)
+    json: bool = _option("Print events as JSON, one object on each line.", default=False)
     inventory: Path | None = _option(  # noqa: RUF009 - a field
         "Inventory file (default: TSCM_INVENTORY, ./inventory/hosts.toml, or your config folder).", "FILE"
     )

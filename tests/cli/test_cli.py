@@ -331,7 +331,8 @@ def test_remote_text_in_an_error_is_marked(capsys: pytest.CaptureFixture[str]) -
 
     assert failures.guarded(body) == 1
     lines = capsys.readouterr().err.splitlines()
-    assert [line[:8] for line in lines] == ["error: t", "      | ", "      | ", "  (ssh, "]
+    assert [line[:8] for line in lines] == ["error: t", "      | ", "      | ", "  what t", "  (ssh, "]
+    assert "evil.example" not in lines[3]
 
 
 def test_usage_error_is_json_with_option_json() -> None:

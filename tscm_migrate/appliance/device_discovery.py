@@ -50,7 +50,7 @@ def in_tree(paths: Iterable[str]) -> frozenset[str]:
 
 
 def etc_devices(text: str, _paths: Paths | None = None) -> dict[str, Any]:
-    """Parse paths, one a line: device names are their last parts without an ending such as .conf."""
+    """Parse paths, one on each line: device names are their last parts without an ending such as .conf."""
     files = [PurePosixPath(line.strip()).name for line in text.split("\n")]
     names = {without_ending(name) for name in files if not NO_DEVICE.fullmatch(name)}
     return {"in_etc": tuple(sorted(name for name in names if SAFE_DEVICE.fullmatch(name)))}
@@ -304,7 +304,7 @@ def _explicit(text: str) -> tuple[str, ...]:
 
 
 def _names_in_lines(text: str) -> tuple[str, ...] | None:
-    """Return the names in lines without a table, one a line."""
+    """Return the names in lines without a table, one on each line."""
     names: list[str] = []
     odd = nothing = False
     for raw in tables.plain(text):

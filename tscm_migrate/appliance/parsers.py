@@ -139,7 +139,7 @@ def free(text: str, paths: Paths) -> dict[str, Any]:
 
 
 def tools(text: str, _paths: Paths) -> dict[str, Any]:
-    """Parse names of programs, one a line."""
+    """Parse names of programs, one on each line."""
     return {"tools": tuple(text.split())}
 
 
@@ -235,7 +235,7 @@ def named(text: str, _paths: Paths) -> dict[str, Any]:
 
 
 def etc_tree(text: str, _paths: Paths) -> dict[str, Any]:
-    """Parse the paths of the files below the etc folder, one a line."""
+    """Parse the paths of the files below the etc folder, one on each line."""
     return {"etc_tree": tuple(line.removeprefix("./") for line in text.splitlines() if line)}
 
 

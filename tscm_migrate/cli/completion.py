@@ -54,7 +54,7 @@ def script(shell: str) -> str:
 
 
 def candidates(words: list[str], root: Collection) -> Iterator[str]:
-    """Yield what may follow, one a line: the word, and after a tab what it is; FILES asks for names of files.
+    """Yield what may follow, one on each line: the word, and after a tab what it is; FILES asks for names of files.
 
     `words` is what was typed after the tool's name, without the word at the cursor.
     """

@@ -25,7 +25,7 @@ _EVERYWHERE = (
     ("-v, --verbose", SHARED["verbose"][1]),
     ("--traceback", "Show a traceback with an error."),
     ("-V, --version", "Show the version."),
-    ("-l, --list", "List all commands, one a line."),
+    ("-l, --list", "List all commands, one on each line."),
 )
 _NARROW, _WIDE = 40, 100  # columns of the terminal that are used
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tscm_migrate.migration.journal import RunRecord
 
 _RUN = ("RUN|HOST", "ID of the run, or the name of an appliance (default: the newest finished migration).")
-_JSON = "Print events as JSON, one object a line."
+_JSON = "Print events as JSON, one object on each line."
 _INVENTORY = ("FILE", "Inventory file (default: the one that the run was started with).")
 
 
@@ -139,8 +139,8 @@ def _one_of_each_run(hosts: list[Host]) -> list[Host]:
 def adopt(_context: Any, run: str | None = None, yes: bool = False, inventory: str | None = None) -> int:
     """Update the inventory after a migration.
 
-    Writes the new appliance's address, and that it replaces the old appliance.
-    Commands to the old appliance's name are then refused with the new name. Comments in the file stay.
+    Writes the new appliance's address, and that it replaces the old appliance. Commands to the old appliance's name are
+    then refused, and the error names the new appliance. Comments in the file are kept.
 
     Examples:
         tscm-migrate host adopt
@@ -242,8 +242,8 @@ def check(_context: Any, file: str, signed_by: str | None = None) -> None:
 def support_bundle(_context: Any, run: str | None = None, to: str | None = None) -> None:
     """Write what a bug report needs of a run into a JSON file that you can read before you send it.
 
-    It holds versions, switches, steps, times and error codes. No text of an appliance, no host name, address, path,
-    device or secret is among what may go in.
+    It contains versions, switches, steps, times and error codes. It never contains text from an appliance, host names,
+    addresses, paths, devices or secrets.
 
     Examples:
         tscm-migrate support bundle

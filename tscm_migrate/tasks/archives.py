@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Appliance
 
 _SFTP = "Always transfer over SFTP, even if shell access is available."
-_EVENTS = "Print events as JSON, one object a line."
+_EVENTS = "Print events as JSON, one object on each line."
 
 
 def collection() -> Collection:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         "jobs": JOBS,
         "encrypt": "Encrypt the backup with a passphrase; --no-encrypt leaves it unencrypted.",
         "interface": ("NAME", "Network interface for tsadmin (default: the inventory's, or eth0)."),
-        "json": "Print JSON, one object a line.",
+        "json": "Print JSON, one object on each line.",
     },
 )
 def backup(

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 _PLAN = "The plan, a TOML file; docs/how-to/campaign.md has an example."
 _NAME = "Name of the campaign, as in its plan."
 _RUN = {
-    "json": "Print every pair's events as JSON, one object a line.",
+    "json": "Print every pair's events as JSON, one object on each line.",
     "cluster": "Run the pairs on the workers of [offsite.cluster].",
-    "no_rehearsal": "Do not rehearse the pairs first; unknown questions then refuse a pair in its own wave.",
+    "no_rehearsal": "Do not rehearse the pairs first; a pair with an unknown question is then refused in its wave.",
 }
 
 
@@ -106,7 +106,7 @@ def run(
 def resume(
     _context: Any, name: str, yes: bool = False, json: bool = False, cluster: bool = False, no_rehearsal: bool = False
 ) -> int:
-    """Continue a campaign that was stopped or killed: unfinished pairs by their own journals, then the rest.
+    """Continue a campaign that was stopped or killed: resume its unfinished pairs, then migrate the others.
 
     Examples:
         tscm-migrate campaign resume branches
@@ -129,7 +129,9 @@ def resume(
 
 @command(positional=["name"], help={"name": _NAME})
 def status(_context: Any, name: str, json: bool = False) -> int:
-    """Show every pair of a campaign: state, estimated and actual downtime. Exit code 4 while one is not migrated.
+    """Show every pair of a campaign: state, estimated and actual downtime.
+
+    Exit codes: 0, every pair is migrated; 4, at least one is not.
 
     Examples:
         tscm-migrate campaign status branches

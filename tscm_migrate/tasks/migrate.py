@@ -79,7 +79,7 @@ def migrate(_context: Any, **given: Any) -> int:
     """Migrate a TSCM to a new appliance.
 
     Shows the plan and asks for confirmation once. Identifies and checks both appliances, pauses the updates of the old
-    appliance and lets running ones finish, makes a backup, copies and verifies it, rehearses the restore on the new
+    appliance, waits until no update runs, makes a backup, copies and verifies it, rehearses the restore on the new
     appliance, takes the old appliance offline, restores, reboots, restores again, updates every device, and writes a
     report.
 
@@ -101,7 +101,7 @@ _KEEP = "Keep the result: a migration within 7 days doesn't rehearse again, unle
 def rehearse(_context: Any, **given: Any) -> int:
     """Run a migration up to the cutover, then undo it.
 
-    The old appliance stays in service. Pauses its updates and lets running ones finish, makes a backup, copies and
+    The old appliance stays in service. Pauses its updates, waits until no update runs, makes a backup, copies and
     verifies it, and restores it on the new appliance. Afterwards the estimated downtime, unknown questions of tsadmin
     and differences between the devices are known. The backup stays. Without a terminal an unknown question ends the
     rehearsal (exit code 3).

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tscm_migrate.offsite.context import OffsiteContext
     from tscm_migrate.offsite.timers import Scheduler
 
-COMMON = {"json": "Print JSON, one object a line."}
+COMMON = {"json": "Print JSON, one object on each line."}
 HOSTS = {
     "host": ("HOST", "A name in the inventory, or [user@]address[:port]; repeatable (default: all of the inventory)."),
 }
@@ -205,7 +205,7 @@ def now_utc() -> datetime:
 
 
 def lines(values: Any) -> None:
-    """Print JSON, one object a line."""
+    """Print JSON, one object on each line."""
     for value in values:
         as_json(value, indent=None)
 
@@ -245,7 +245,7 @@ def schedule(
 ) -> int:
     """Install, show or remove a scheduled off-site pull.
 
-    It runs without a logged-on user; missed runs are caught up if the scheduler supports it. Before the schedule is
+    It runs without a logged-on user; a missed run is started later if the scheduler supports it. Before the schedule is
     installed, the command is tested in the scheduler's environment with --dry-run.
 
     Examples:

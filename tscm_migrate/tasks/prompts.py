@@ -25,7 +25,7 @@ def collection() -> Collection:
         "dialogue": "Dialogue in which the questions are asked: restore, backup or update.",
         "set": ("KEY=VALUE", "Value that questions show or ask for, e.g. address=10.1.1.43."),
         "host": ("HOST", "Also use the dialect of this host of the inventory."),
-        "json": "Print JSON, one object a line, also on a terminal.",
+        "json": "Print JSON, one object on each line, also on a terminal.",
     },
     trailing="host",
     iterable=["set"],
@@ -123,7 +123,7 @@ def learn(
     positional=["name"],
     help={
         "name": HOST_HELP,
-        "dialogue": "Dialogue to run: restore or backup. It really happens on the appliance.",
+        "dialogue": "Dialogue to run: restore or backup. It makes a real restore or backup.",
         "out": ("FILE", "File for the recording (default: HOST.DIALOGUE.json)."),
     },
 )
@@ -156,7 +156,7 @@ def record(
 def replay(_context: Any, recording: str, inventory: str | None = None) -> int:
     """Print the kind of each question of a recording.
 
-    Exit codes: 0, all questions are known; 4, no dialect knows one of them.
+    Exit codes: 0, all questions are known; 4, at least one is unknown.
 
     Examples:
         tscm-migrate prompts replay tscm-new.restore.json

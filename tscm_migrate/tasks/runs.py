@@ -13,7 +13,7 @@ from tscm_migrate.ui.console import as_it_is, as_json, say
 
 _OPTIONS = {
     "run": ("RUN", "ID of the run (default: the newest unfinished one)."),
-    "json": "Print events as JSON, one object a line.",
+    "json": "Print events as JSON, one object on each line.",
     "inventory": ("FILE", "Inventory file (default: the one that the run was started with)."),
 }
 

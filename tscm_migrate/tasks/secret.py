@@ -60,7 +60,7 @@ def delete(_context: Any, name: str, inventory: str | None = None) -> None:
 
 @command(name="list")
 def listed(_context: Any, json: bool = False, inventory: str | None = None) -> None:
-    """List the secrets that the hosts may need, and where each would come from now; never a value.
+    """List the secrets that the hosts may need, and the source of each; values are not shown.
 
     Examples:
         tscm-migrate secret list

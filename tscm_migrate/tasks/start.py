@@ -79,7 +79,7 @@ def doctor(
 ) -> int:
     """Check this workstation and every host.
 
-    Shows a command that fixes each problem. What several hosts have in common is shown once, with their names.
+    Shows for each problem a command that fixes it. What several hosts have in common is shown once, with their names.
 
     Exit codes: 0, no errors; 4, there is an ERROR line.
 
