@@ -1,8 +1,8 @@
 """The journal of one run: JSON lines, checksummed and chained, on disk before the change that each announces.
 
 Format 1, one object on each line: `n` (0, 1, …), `t` (UTC, ISO 8601), `event`, `data`, and `sum`, the first 16 hex
-digits of SHA-256 over the previous line's sum and this line without `sum`. An incomplete last line (the machine stopped during
-the write) is dropped; damage anywhere else is an error. See docs/reference/journal.md.
+digits of SHA-256 over the previous line's sum and this line without `sum`. An incomplete last line (the machine stopped
+during the write) is dropped; damage anywhere else is an error. See docs/reference/journal.md.
 """
 
 from __future__ import annotations
