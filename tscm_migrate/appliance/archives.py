@@ -189,7 +189,7 @@ class Proof:
 def prove(appliance: Appliance, archive: Archive, passphrase: Secret | None, *, timeout: float = 3600.0) -> Proof:
     """Decrypt `archive` on the appliance and list it; no plaintext is written to a disk.
 
-    Without this, a wrong passphrase would be noticed only at the restore, when the old appliance is off (fact 31).
+    Without this, a wrong passphrase would be noticed only at the restore, when the old appliance is off.
     """
     path = quote(archive.path)
     if not archive.encrypted:

@@ -1,4 +1,4 @@
-"""The scheduled backup: the documented cron file without its errors (facts 9 to 15).
+"""The scheduled backup: the documented cron file without its errors.
 
 The vendor's example runs hourly on its two days, deletes even the last good backup, and leaves dangling links. This
 file runs at the given times, keeps the newest archives whatever their age, removes dangling links, and appends to a
@@ -46,7 +46,7 @@ class Schedule:
         keep: number of the newest archives that are always kept.
         days: of the others, those that are older may be deleted.
         purge: delete them whether or not a copy is off-site.
-        interface: for ts-backup (fact 15).
+        interface: for ts-backup.
         passphrase_file: on the appliance, mode 0600; "" if a passphrase is configured there, or backups are plain (fact
             14).
     """

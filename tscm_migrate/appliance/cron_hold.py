@@ -1,7 +1,7 @@
 """Pauses the updates of an appliance: moves cron's entry away, waits until ts-update has ended, and restores the entry.
 
-The vendor's page looks at `ps` before it moves the entry, so a job can start in between (fact 16), and its `mv` to `~`
-fails the second time (fact 18). Here the entry is moved first; each script can be run again with the same result; the
+The vendor's page looks at `ps` before it moves the entry, so a job can start in between, and its `mv` to `~`
+fails the second time. Here the entry is moved first; each script can be run again with the same result; the
 entry is never overwritten, and its copy is complete before the original is removed.
 """
 

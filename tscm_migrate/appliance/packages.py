@@ -9,7 +9,7 @@ from tscm_migrate.util.redact import outside
 
 LONGEST = 3600.0  # seconds for one upgrade; mirrors may be slow
 
-# Noninteractive; configuration files with local changes are kept (fact 25).
+# Noninteractive; configuration files with local changes are kept.
 _COMMANDS = {
     "apt-get": (
         "export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l UCF_FORCE_CONFFOLD=1; set -e; "

@@ -1,7 +1,7 @@
 """Lists the processes of an appliance, and finds those that are ts-update or will start it.
 
 The vendor's `ps -augx | grep ts-update` always matches itself, and `grep -v grep` hides real matches and counts
-`tail -f ts-update.log` (fact 17). Here a process counts by what it runs: the basename of its program, of the script
+`tail -f ts-update.log`. Here a process counts by what it runs: the basename of its program, of the script
 that an interpreter or a wrapper runs, or of a command in the text of a `sh -c`, which may sleep first.
 
 A listing can be incomplete without an error: with /proc mounted hidepid=2, `ps` shows a login user no process of root.

@@ -107,5 +107,5 @@ class ScheduleTestFailed(OffsiteError):
         return f"in the scheduler's environment the command fails: {self.detail}{lacks}; nothing was installed"
 
     def remedy(self) -> str:
-        put = f"write the needed variables to {self.file} (one NAME=value a line; chmod 600), then run it again"
+        put = f"write the needed variables to {self.file} (one NAME=value on each line; chmod 600), then run it again"
         return "; ".join([put, *self.places, "or install it without this test: --untested"])

@@ -161,7 +161,7 @@ def dns_outage(s: PreflightInput) -> Iterator[Finding]:
 
 
 def operating_system(s: PreflightInput) -> Iterator[Finding]:
-    """Refuse another base operating system, between which the documents do not migrate (fact 24)."""
+    """Refuse different base operating systems: the documents describe no migration between them."""
     old, new = (s.old.os_id, s.old.os_version), (s.new.os_id, s.new.os_version)
     text = f"{s.old.name} runs {s.old.os_pretty or ' '.join(old)}, {s.new.name} {s.new.os_pretty or ' '.join(new)}"
     if s.old.told_by:  # a manifest has the name alone, with a third number that grows with each update
@@ -188,7 +188,7 @@ def listings(s: PreflightInput) -> Iterator[Finding]:
 
 
 def archive_estimate(facts: Facts) -> int:
-    """Return the bytes that a backup may take: the size of the last, or of what it packs if that is more (fact 36)."""
+    """Return how many bytes a backup may need: the size of the last backup, or of what it packs if that is more."""
     last = newest(facts.archives)
     return max(last.size if last else 0, facts.etc_size + facts.log_size)
 
@@ -225,7 +225,7 @@ def resolve_interface(facts: Facts, host: Host, asked: str | None) -> str:
 
 
 def interface(s: PreflightInput) -> Iterator[Finding]:
-    """Refuse an interface that does not exist, or differs between backup and restore (fact 34)."""
+    """Refuse an interface that does not exist, or differs between backup and restore."""
     names = []
     from_backup = ((s.old, s.old_host),) if s.old.told_by and s.old.interfaces else ()
     for facts, host in (*from_backup, *s.reachable):
@@ -255,7 +255,7 @@ def clocks(s: PreflightInput) -> Iterator[Finding]:
 
 
 def devices_on_new(s: PreflightInput) -> Iterator[Finding]:
-    """Warn of devices on the new appliance: a restore overwrites those with the same name (fact 35)."""
+    """Warn of devices on the new appliance: a restore overwrites those with the same name."""
     if s.new.devices:
         both = sorted(set(s.new.devices) & set(s.old.devices or ()))
         text = f"{s.new.name} has {len(s.new.devices)} device(s) already"

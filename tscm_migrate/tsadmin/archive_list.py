@@ -1,7 +1,7 @@
 """Parses the numbered list of archives that `tsadmin restore` shows, and chooses from it by file name. Pure.
 
 It is not documented whether the list starts at 0 or 1, how it is sorted, and whether it shows links; an archive can be
-in the home folder and in the backup folder, and so be listed twice (fact 8). So no choice is made by position.
+in the home folder and in the backup folder, and so be listed twice. So no choice is made by position.
 """
 
 from __future__ import annotations

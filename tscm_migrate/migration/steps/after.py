@@ -125,7 +125,7 @@ class UpdateAgain(UpdateDevices):
 class ReleaseUpdates(Step):
     """Make sure that cron runs the updates of the new appliance.
 
-    The archive was made while the updates were paused, so it lacks their cron entry (fact 19): after a restore of the
+    The archive was made while the updates were paused, so it lacks their cron entry: after a restore of the
     cron files the new appliance would have no updates.
     """
 
@@ -145,7 +145,7 @@ class ReleaseUpdates(Step):
 
 
 class Parity(Step):
-    """Compare the new appliance with the old."""
+    """Compare the new appliance with the old appliance."""
 
     id = "parity"
     title = "Compare both appliances"

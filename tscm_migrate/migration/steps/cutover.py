@@ -133,7 +133,7 @@ def _goes_down(m: Migration) -> bool:
 
 
 class RestoreNetwork(Step):
-    """Restore the old network settings on the new appliance, in a first pass."""
+    """Restore the old appliance's network settings on the new appliance, in the first pass."""
 
     id = "restore-network"
     title = "Restore network settings (pass 1)"
@@ -215,7 +215,7 @@ class RestoreNetwork(Step):
 
 
 class Reboot(Step):
-    """Restart the new appliance with the old network settings."""
+    """Restart the new appliance with the old appliance's network settings."""
 
     id = "reboot"
     title = "Reboot the new appliance at the old address"

@@ -82,7 +82,7 @@ def _look_at_list(m: Migration) -> None:
 
 
 class PrepareNetwork(Step):
-    """Write the old network settings on the new appliance, beside its live files, if this was requested."""
+    """Write the old appliance's network settings on the new appliance, inactive until the cutover, if requested."""
 
     id = "prepare-network"
     title = "Prepare the old network settings on the new appliance"

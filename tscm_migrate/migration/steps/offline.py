@@ -31,7 +31,7 @@ class Snapshot(Step):
 
 
 class TakeOffline(Step):
-    """Take the old appliance offline, and prove it from the new appliance."""
+    """Take the old appliance offline, and check from the new appliance that it does not answer."""
 
     id = "take-offline"
     title = "Take the old appliance offline and confirm it is gone"

@@ -84,7 +84,7 @@ class HoldUpdates(Step):
         }
 
     def apply(self, m: Migration) -> Actions:
-        """Pause the entries first, then wait; also the entry of scheduled backups (fact 20)."""
+        """Pause the entries first, then wait; also the entry of scheduled backups."""
         entries = _entries(m.old)
         for entry, now in zip(entries, cron_hold.states(m.old, *entries), strict=True):
             if now.in_place:
