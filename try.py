@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Install a checkout and run it; needs only Python 3.11 or later.
 
-python3 try.py demo     install into .venv, and run a complete migration between two rehearsal appliances
+python3 try.py demo     install into .venv, and run a complete migration between two simulated appliances;
+                        with --interactive, keep both up in a shell in which you try the commands yourself
 python3 try.py test     install into .venv the packages of requirements/dev.txt (and, as root on Debian or Ubuntu, the
                         packages that the namespace lab needs), and run all the tests; further arguments go to pytest
 """

@@ -18,6 +18,8 @@ TOOL = (sys.executable, "-m", "tscm_migrate")
 MIGRATE = ("migrate", "--from", "tscm-old", "--to", "tscm-new", "--yes")
 GOOD = '[hosts.tscm-old]\naddress = "127.0.0.1"\nport = 1\n[hosts.tscm-new]\naddress = "127.0.0.2"\nport = 1\n'
 
+NONE = "none"  # in place of an inventory: there is no file
+
 # name → inventory, command line
 MISTAKES: dict[str, tuple[str, tuple[str, ...]]] = {
     "unknown command": (GOOD, ("migrat",)),
@@ -30,6 +32,8 @@ MISTAKES: dict[str, tuple[str, tuple[str, ...]]] = {
     "missing key file": (GOOD + 'identity_file = "nokey"\n', MIGRATE),
     "same host twice": (GOOD, ("migrate", "--from", "tscm-old", "--to", "tscm-old")),
     "missing inventory file": ("", ("migrate", "--inventory", "no.toml", *MIGRATE[1:])),
+    "folder as inventory": ("", ("migrate", "--inventory", ".", *MIGRATE[1:])),
+    "no inventory yet": (NONE, MIGRATE),
     "both netconf options": (GOOD, (*MIGRATE, "--bypass-netconf", "--force-apply-netconf")),
     "unknown transfer method": (GOOD, (*MIGRATE, "--method", "rsnyc")),
     "invalid duration": (GOOD, (*MIGRATE, "--drain-timeout", "soon")),
@@ -55,6 +59,8 @@ def test_output_for_mistake_matches_snapshot(name: str, tmp_path: Path) -> None:
     file.write_text(inventory, encoding="utf-8")
     env = {key: value for key, value in os.environ.items() if key in {"PATH", "LANG"}}
     env |= {"TSCM_INVENTORY": str(file), "TSCM_STATE": str(tmp_path / "state"), "HOME": str(tmp_path)}
+    if inventory == NONE:
+        del env["TSCM_INVENTORY"]
     env["PYTHONPATH"] = str(Path(__file__).parents[2])
     done = subprocess.run(
         [*TOOL, *argv], env=env, cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

@@ -217,9 +217,9 @@ def resolve(inventory: Inventory, text: str) -> Host:
     looks_like_address = bool(at) or is_ip(text) or text.startswith("[") or is_ip(text.partition(":")[0])
     if not looks_like_address:
         near = suggestion(text, inventory.hosts)
-        known = listed(inventory.hosts) or "none"
-        where = str(inventory.path) if inventory.path else "there is no inventory file"
-        fix = f"hosts that are known: {known} ({where}); or give user@address[:port]"
+        known = f"hosts that are known: {listed(inventory.hosts) or 'none'} ({inventory.path})"
+        made = "there is no inventory yet; create one: tscm-migrate init"
+        fix = f"{known if inventory.path else made}; or give user@address[:port]"
         raise inventory.error(f"there is no host {text!r}{near}", "hosts" if inventory.path else "", fix)
     return _by_address(inventory, text, parse(text))
 

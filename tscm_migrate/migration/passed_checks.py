@@ -66,7 +66,8 @@ def _transfer(s: checks.PreflightInput) -> str:
         return f"--method {s.options.method}"
     here, there = (frozenset({*facts.tools, "shell", "sftp"}) for facts in (s.old, s.new))
     try:
-        choice = routing.choose(routing.RoutingInput(here, there, s.options.method, s.options.route))
+        size = checks.archive_estimate(s.old)
+        choice = routing.choose(routing.RoutingInput(here, there, s.options.method, s.options.route, size=size))
     except UsageError:
         return f"--method {s.options.method}"
     return f"{choice.method}, {choice.route}"

@@ -67,8 +67,14 @@ def demo(_context: Any, interactive: bool = False, keep: bool = False) -> int:
     _say(f"the report: {reports[-1]}" if reports else f"the state folder: {folder / 'workstation'}")
     if not interactive:
         took = duration_text(time.monotonic() - began)
-        _say(f"the demo took {took}; with two real appliances, begin with: tscm-migrate init")
+        _say(f"the demo took {took}; with two real appliances, begin with: {_named()} init")
     return status
+
+
+def _named() -> str:
+    """Return how the tool is called from this shell: by its name, or by its path if it is not on PATH."""
+    installed = Path(sys.executable).parent / "tscm-migrate"
+    return "tscm-migrate" if shutil.which("tscm-migrate") or not installed.is_file() else str(installed)
 
 
 def _migrate(lab: EmbeddedLab, phrase: str) -> int:

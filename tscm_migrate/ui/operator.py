@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -62,13 +64,16 @@ class Terminal:
     def remember(self, host: str, question: str, kinds: Sequence[Kind]) -> Kind | None:
         """Ask whether to save an answer in the dialect, and as which kind if several are possible."""
         with paused():
-            self._tell(f"  {host}: {redact.outside(question)}")
+            self._tell(
+                f"  {host}: {redact.outside(question)}\n  later runs give a remembered answer without asking you"
+            )
             answer = self._ask("remember? [Y/n] ")
             if answer is None or answer.strip().lower() not in {"", "y", "yes"}:
                 return None
             if len(kinds) == 1:
                 return kinds[0]
-            self._tell(f"  what does it ask for? {', '.join(kinds)} (Enter: {kinds[0]})")
+            named = textwrap.fill(", ".join(kinds), 76, initial_indent="    ", subsequent_indent="    ")
+            self._tell(f"  what does it ask for? (Enter: {kinds[0]})\n{named}")
             for _ in range(_MOST_TRIES):
                 answer = self._ask("kind> ")
                 named = kinds[0] if answer is not None and not answer.strip() else (answer or "").strip().lower()
@@ -188,9 +193,10 @@ def keys_unseen() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _echo(*, on: bool) -> Iterator[bool]:
-    """Turn the terminal's echo on or off, and keep unread input. Return False if that is impossible: Windows, a pipe.
+    """Turn the terminal's echo on or off, and keep unread input.
 
-    Windows echoes a key only when it is read.
+    Return False if that is impossible: on Windows, with a pipe, and for a run in the background. Windows echoes a
+    key only when it is read.
     """
     try:
         termios: Any = importlib.import_module("termios")
@@ -204,6 +210,9 @@ def _echo(*, on: bool) -> Iterator[bool]:
     except errors:
         yield False
         return
+    if not _is_in_front(terminal):
+        yield False
+        return
     wanted = [*before]
     wanted[3] = wanted[3] | termios.ECHO if on else wanted[3] & ~termios.ECHO
     termios.tcsetattr(terminal, termios.TCSADRAIN, wanted)
@@ -211,4 +220,13 @@ def _echo(*, on: bool) -> Iterator[bool]:
         yield True
     finally:
         with contextlib.suppress(*errors):  # it may have gone away
-            termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+            if _is_in_front(terminal):
+                termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+
+
+def _is_in_front(terminal: int) -> bool:
+    """Return whether this process may change its terminal: a process in the background is stopped if it does."""
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return True  # not its controlling terminal, and only that one stops it

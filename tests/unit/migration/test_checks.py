@@ -299,6 +299,14 @@ def test_passed_check_has_a_row_with_its_value() -> None:
     assert not refusals(rows, ())
 
 
+@pytest.mark.parametrize(("size", "shown"), [(1_000_000, "tar, relay"), (1_000_000_000, "rsync, direct")])
+def test_transfer_method_is_that_of_the_plan_for_the_size_of_the_archive(size: int, shown: str) -> None:
+    both = {"tools": ("sha256sum", "stat", "dd", "rsync", "tar", "ssh")}
+    old: dict[str, Any] = {**both, "archives": (Archive("threatstop_backup_2026-11-27_14_54_38.tsbak", BACKUP, size),)}
+    rows = passed_checks.run(situation(old, both), checks.CHECKS)
+    assert {row.name: row.text for row in rows}["transfer-method"] == shown
+
+
 def test_check_with_a_finding_has_only_that_row() -> None:
     rows = passed_checks.run(situation(new={"clock_skew": 301.0}), checks.CHECKS)
     assert [row.name for row in rows if row.name.startswith("clock")] == ["clock-off"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
 import sys
 
 import pytest
@@ -94,3 +96,33 @@ def test_answer_saved_at_the_second_attempt_is_not_reported_unsaved() -> None:
     person.inform("it is a secret", "Sun?", saved=False)
     person.inform("remembered", "Moon?")
     assert person.unsaved == {"Sun?": "it is a secret"}
+
+
+BACKGROUND = """
+import os, pty, sys
+child, terminal = pty.fork()
+if not child:  # it leads the session; its own child is in the background
+    job = os.fork()
+    if not job:
+        os.setpgid(0, 0)
+        from tscm_migrate.ui import operator
+        with operator.keys_unseen():
+            os._exit(0)
+    try:
+        os.setpgid(job, job)
+    except OSError:
+        pass  # it has done so itself
+    _, status = os.waitpid(job, os.WUNTRACED)
+    stopped = os.WIFSTOPPED(status)
+    if stopped:
+        os.kill(job, 9)
+    os._exit(3 if stopped else os.waitstatus_to_exitcode(status))
+_, status = os.waitpid(child, 0)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no job control")
+def test_run_in_the_background_is_not_stopped_by_its_terminal() -> None:
+    done = subprocess.run([sys.executable, "-c", BACKGROUND], timeout=60, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, f"3: it was stopped\n{done.stderr}"
