@@ -93,8 +93,34 @@ def _row(line: str) -> list[ListedArchive]:
 # A row with other words may be an action: "1) Delete threatstop_backup_…".
 _WORDS = vocabulary(
     "backup backups archive file nr no latest newest current default full plain encrypted gpg kb mb gb kib mib gib bytes utc "
-    "at from of"
+    "at from of mon tue wed thu fri sat sun jan feb mar apr may jun jul aug sep oct nov dec"
 )
+# A heading with other words may be about another choice: "Backups to delete:". The titles of columns are not a heading.
+_COLUMNS = vocabulary(
+    "no nr number id file filename name backup archive size date time created taken type encrypted folder path host age"
+)
+_HEADING = (
+    _COLUMNS
+    | _WORDS
+    | vocabulary(
+        "archives available existing present known stored saved made recent several total count all these the following are is there was were "
+        "found find list listed listing below on in this that machine system box tscm threatstop tsadmin host appliance here sorted by order oldest "
+        "first last most select choose pick one a an which to be restore restored restoring you we i have has can may want and files names index "
+        "utc local time zone do would like please enter type with home catalog catalogue points point sets options menu your my our directory disk "
+        "scanning searching looking reading loading checking collecting gathering indexing done complete ok recovery choices starting started process welcome for"
+    )
+)
+
+
+def unknown_heading(lines: Sequence[str]) -> str:
+    """Return the last of these lines that is a heading of the list below them, if it has a word that is not known."""
+    for line in reversed(lines):
+        words = {word.lower() for word in re.findall(r"[^\W\d_]+", re.sub(r"\S*/\S*", " ", line))}
+        if not words <= _HEADING:
+            return line
+        if not words <= _COLUMNS:
+            return ""
+    return ""
 
 
 def says_more(line: str) -> bool:

@@ -6,9 +6,9 @@ import re
 from typing import TYPE_CHECKING
 
 from tscm_migrate.tsadmin import archive_list
-from tscm_migrate.tsadmin.dialect import LABELS, REFUSED, Dialect, DialectRow, Kind, slots_of
+from tscm_migrate.tsadmin.dialect import LABELS, REFUSED, YES_NO, Dialect, DialectRow, Kind, slots_of
 from tscm_migrate.tsadmin.intent import IPV4, Intent
-from tscm_migrate.tsadmin.spelling import is_rule, joined, plain, sentences, vocabulary
+from tscm_migrate.tsadmin.spelling import is_rule, joined, plain, sentences, take_apart, vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +17,10 @@ _MOST = 100  # lines above a question that are read
 _WANTED_FOR_ITSELF = frozenset({Kind.SSH, Kind.CRON, Kind.NETWORK, Kind.ENCRYPT})
 _BELOW_NETWORK = dict.fromkeys((Kind.APPLY, Kind.REBOOT), (Kind.NETWORK,))
 _LONGEST = 30  # longest line in words that may be a fact with a changed word
+_BOTH = re.compile(
+    r"\by(?:es)?\W+(?:or\W+)?no?\b", re.IGNORECASE | re.ASCII
+)  # "Answer yes or no." does not change what yes does
+_LEGEND = re.compile(r"\b(?:y|yes|n)\b", re.IGNORECASE | re.ASCII)  # a word in "y = skip, n = restore"
 # A line above "Enter passphrase:" that consists only of these words and of our archive's name is about that archive.
 _OF_ARCHIVE = vocabulary(
     "archive archives backup backups file decrypt decrypting decryption encrypt encrypting encrypted encryption protect protects protected "
@@ -55,6 +59,10 @@ def check_slots(intent: Intent, row: DialectRow, slots: dict[str, list[str]]) ->
 
 class Above(NotNow):
     """The question has no content of its own, and the lines above it do not make it known."""
+
+
+class ChangedMeaning(Above, Another):
+    """A line above the question may change what "yes" does; no answer is suggested."""
 
 
 class StatedFacts:
@@ -137,6 +145,10 @@ class StatedFacts:
     def _check_unknown(self, kind: Kind, text: str) -> None:
         if self._is_fact_with_a_word(text):
             raise NotNow(f"the line above it is a known line with another word: {text!r}")
+        if kind in YES_NO and _LEGEND.search(_BOTH.sub(" ", text)):
+            raise ChangedMeaning(f"the line above it may change what yes means: {text!r}")
+        if (choice := take_apart(text).choice) and not choice.text[0].isalnum():
+            raise Above(f"another question is above it: {text!r}")
         if kind in (Kind.NETWORK, Kind.APPLY) and re.search(IPV4, text):
             raise Above(f"no row knows the address above it: {text!r}")
 

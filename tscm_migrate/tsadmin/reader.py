@@ -36,11 +36,6 @@ _TURNS = vocabulary(  # words that change the sense of a question: a suggestion 
     "not no dont don't never without except but only skip keep leave avoid omit instead undo revert remove delete erase wipe "
     "reset old other previous factory default later before after stop abort cancel quit merge mind objection problem off disable"
 )
-# Verbs in the heading of a list of archives that make its choice another one than that of a restore.
-_DESTROYS = re.compile(
-    r"\b(?:delet|remov|eras|wip(?:e|ing)|purg|prun|drop|discard|destroy|expir|overwrit|rotat|keep|kept|retain|except|not)\w*",
-    re.IGNORECASE,
-)
 _SHORT = frozenset({"y", "n", "yes", "no"})
 _YES_NO = _SHORT | {"true", "false"}
 _PASSED_OVER = frozenset({Kind.PAGER, Kind.SUDO})  # lines before these still belong to the next question
@@ -351,20 +346,22 @@ class QuestionReader:
         elif row.dialect in SHIPPED:
             self._check_below_list(lines)
         if row.dialect in SHIPPED:
-            self._check_list(lines)
+            self._check_list(lines, row)
         return lines
 
     def _only_refusals(self, lines: Sequence[str]) -> bool:
         return all(is_rule(line) or self._facts.is_refusal(line) for line in lines)
 
-    def _check_list(self, lines: Sequence[str]) -> None:
-        """Refuse a list whose rows or heading are about more than the archives that can be restored."""
+    def _check_list(self, lines: Sequence[str], row: DialectRow) -> None:
+        """Refuse a list whose rows, or whose heading if the question is not "… to restore", may be about something else."""
         if any(archive_list.is_row(one) and archive_list.says_more(one) for one in lines):
             raise NotNow("a row of the list contains other words than those of an archive")
+        if "restore" in row.text.split(" "):
+            return
         first = next(at for at, line in enumerate(lines) if archive_list.is_row(line))
-        heading = next((line for line in reversed(lines[:first]) if not is_rule(line)), "")
-        if _DESTROYS.search(heading):
-            raise NotNow(f"the heading of the list is about something else: {plain(heading)!r}")
+        heading = archive_list.unknown_heading([plain(line) for line in lines[:first] if not is_rule(line)])
+        if heading and self._facts.of([heading]) is None:
+            raise NotNow(f"the heading of the list has words that are not known: {heading!r}")
 
     def _bare_below_list(self, lines: Sequence[str]) -> None:
         rest = list(lines)

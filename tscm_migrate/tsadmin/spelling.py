@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_LEVELS = "INFO|WARN|WARNING|ERROR|FATAL|DEBUG|TRACE|NOTICE|PROMPT|QUESTION|INPUT|ATTENTION|CAUTION|CONFIRM"
+_LEVELS = "INFO|WARN|WARNING|ERROR|FATAL|DEBUG|TRACE|NOTICE|NOTE|ALERT|CRITICAL|PROMPT|QUESTION|INPUT|ATTENTION|CAUTION|CONFIRM"
+_TIME = r"\[?(?:\d{4}([-/])\d\d\1\d\d[T ])?\d\d:\d\d:\d\d(?:[.,]\d{1,6})?(?:Z|[+-]\d\d:?\d\d)?\]?"
+_PROGRAM = r"(?:tsadmin|ts-backup)(?:\[\d{1,7}\])?:"
+# A level without brackets is a tag only if a text comes after it: "Confirm: " is a question.
 _TAG = re.compile(
-    r"\A[ \t]*(?:\[?\d{4}([-/])\d\d\1\d\d[T ]\d\d:\d\d:\d\d[\d.,]*Z?\]? +)?"
-    rf"(?:\[ *(?:{_LEVELS}) *\](?: ?[a-z]+\[\d+\])? *:? *|(?:{_LEVELS}|(?-i:[IWED])) ?[:!] +|\[[*!x]\] +|\*\* +|[!⚠✔✘?·] +)",
+    rf"\A[ \t]*(?:{_TIME}[ \t]+)?(?:{_PROGRAM}[ \t]+)?"
+    rf"(?:\[ *(?:{_LEVELS}) *\](?: ?[a-z]+\[\d+\])? *:? *|<(?:{_LEVELS})> +|(?:{_LEVELS}|(?-i:[IWED])) ?[:!] +(?=\S)|(?:{_LEVELS}) +[-|>] +(?=\S)"
+    rf"|(?<=[ \t])(?-i:{_LEVELS}) +(?=\S)|\[[*!x]\] +|\*\* +|[!⚠✔✘?·] +|(?<=[ \t])(?=\S))",
     re.IGNORECASE | re.ASCII,
 )
 _RULE = re.compile(r"[ \t]*[|+*╔╚╭╰┌└├╠]?[-=─═+*_#~┬┴┼ ]{3,}[|+*╗╝╮╯┐┘┤╣]?[ \t]*")
@@ -47,6 +51,12 @@ def _choices() -> dict[str, Choice]:
             choices += [
                 Choice(f"{left}{inner}{right}", yes, no) for left, right in (*brackets, ("[ ", " ]"), ("( ", " )"))
             ]
+            choices += [
+                Choice(f"{left}{inner}{mark} {default}{right}", yes, no)
+                for left, right in brackets[:2]
+                for mark in (", default", ", default:", "; default")
+                for default in (yes, no)
+            ]
             if joint not in {",", ", "}:
                 choices.append(Choice(inner, yes, no))
     for (does, leaves), (left, right) in itertools.product(
@@ -59,7 +69,8 @@ def _choices() -> dict[str, Choice]:
         choices += [Choice(f"{left}{one}{right}", does, leaves, words=True)
                   for one in (f"{does}/{leaves}", f"{leaves}/{does}")]  # fmt: skip
     for y, n, text in [
-        ("y", "n", "[y/n/q]"), ("y", "n", "(y/n/q)"), ("yes", "no", "[yes/no/quit]"), ("y", "n", "[yn]"), ("y", "n", "[y]/n"),
+        ("y", "n", "[y/n/q]"), ("y", "n", "(y/n/q)"), ("yes", "no", "[yes/no/quit]"), ("yes", "no", "[yes/no/cancel]"), ("y", "n", "[y/n/?]"),
+        ("y", "n", "[y/n/c]"), ("y", "n", "[y] or [n]"), ("yes", "no", "[yes]/no"), ("yes", "no", "yes/[no]"), ("y", "n", "[yn]"), ("y", "n", "[y]/n"),
         ("y", "n", "y/[n]"), ("yes", "no", "[y]es / [n]o"), ("yes", "no", "[y]es [n]o"), ("yes", "no", "[y]es/[n]o"), ("yes", "no", "(y)es/(n)o"),
         ("yes", "no", "(y)es or (n)o"), ("1", "2", "1=yes 2=no"), ("1", "2", "1) yes 2) no"), ("1", "2", "[1] yes [2] no"),
         ("1", "2", "1. yes 2. no"), ("y", "n", "(y = yes, n = no)"), ("y", "n", "type y for yes or n for no."),

@@ -32,9 +32,15 @@ _SLOTTED = re.compile(
 )
 # With one of these words, "yes" or an option leaves things as they are.
 _KEEPS = re.compile(
-    r"\b(?:do\s+not|don't|never|keep\w*|leav(?:e|ing)|skip\w*|without|retain\w*|preserv\w*|unchanged)\b", re.IGNORECASE
+    r"\b(?:do\s+not|don't|never|keep\w*|leav(?:es?|ing)|skip\w*|without|retain\w*|preserv\w*|unchanged)\b",
+    re.IGNORECASE,
 )
 _KEEPING_OPTION = re.compile(rf"^\W*\w+\W+(?:no|n)\b|{_KEEPS.pattern}", re.IGNORECASE)
+# What a line above the question says about one of the answers: "Press y to skip, n to restore."
+_LEGEND = re.compile(
+    rf"\b(?P<answer>y|yes|n|no)\b\W+(?:(?:to|will|means)\W+)?(?:(?P<keeps>{_KEEPS.pattern})|(?:restor|replac|overwrit|reinstat|import|appl)\w+)",
+    re.IGNORECASE | re.ASCII,
+)
 _KEY = re.compile(r"\W*(\d{1,2}|[a-z])\s*[)\].:=-]", re.IGNORECASE | re.ASCII)
 _MOST_LINES = 24
 _ITEM = re.compile(r" {2,}\S+(?: \(.*\))? *")  # a name in a list, perhaps with its type
@@ -193,9 +199,16 @@ def _of_yes_no(lesson: Lesson, kind: Kind) -> Iterator[tuple[str, str]]:
             yield from both.items()
             return
         if choice is not None and not choice.words:
-            yield "yes", "leaves" if _KEEPS.search(asked.words) else "does"
+            yield "yes", "leaves" if _yes_keeps(asked.words) else "does"
             return
     yield _of_typed(lesson.typed, choice, wanted=wanted)
+
+
+def _yes_keeps(words: str) -> bool:
+    """Return whether "yes" leaves things as they are, by the words of a question and of the lines above it."""
+    if found := _LEGEND.search(words):
+        return (found["answer"].lower() in ("y", "yes")) == (found["keeps"] is not None)
+    return _KEEPS.search(words) is not None
 
 
 def _of_typed(typed: str, choice: Choice | None, *, wanted: bool) -> tuple[str, str]:

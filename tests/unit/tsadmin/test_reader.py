@@ -374,7 +374,7 @@ def test_question_that_shows_something_new_is_answered_as_often_as_its_kind_allo
         ("restore", "Press Y to restore SSH host keys or N to skip it [yes/no] ", None, "its choice differs from that of the row"),
         ("restore", "This TSCM already never has devices setup:\nRestore SSH configuration[y/n]: ", None, "is a known line with another word: 'This TSCM already never has devices setup:'"),
         ("restore", "This TSCM already never has devices setup:\nOpen the door[y/n]: ", "y", "of kind ssh"),
-        ("restore", f"{DEVICES}1) {NAME}\n> ", None, "the heading of the list is about something else: 'Existing device configurations will be overwritten'"),
+        ("restore", f"Backups to compare:\n1) {NAME}\nEnter backup number: ", None, "the heading of the list has words that are not known: 'Backups to compare:'"),
         ("restore", "A reboot is required.\nThis TSCM already has devices setup:\nContinue? [y/n] ", None, "the lines above it have several subjects"),
         ("restore", "[INFO ] : Starting restore process\nContinue? [y/n] ", None, "no line above it shows its subject"),
         ("restore", "A reboot is required. Continue? [y/n] ", "y", "of kind reboot"),
@@ -468,3 +468,78 @@ def test_passphrase_is_sent_again_only_directly_after_the_same_question() -> Non
 )  # fmt: skip
 def test_secret_is_not_sent_to_a_question_for_another_secret(text: str) -> None:
     assert (answer(reader(), text), answer(reader("backup"), text)) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "heading",
+    [
+        "Backups to compare:", "Send to support:", "Recycle bin:", "Recycle bin:\n#  File  Size\n---", "[INFO ] : Upload one of these archives:", "Archives to verify",
+        "Copy which archive?", "Backups that are to be encrypted again", "Rename a backup", "Which archive shall be the default of the schedule?",
+        "Mark a backup as damaged", "Backups of the database", "Export to S3", "Backups (partial, unsigned):", "Keep one of these:", "Backups not to restore:",
+    ],
+)  # fmt: skip
+def test_number_of_the_archive_is_not_typed_below_a_list_for_something_else(heading: str) -> None:
+    for question in ("Enter backup number: ", "Which one? ", "Number: ", "> ", "Select a backup: "):
+        assert answer(reader(), f"{heading}\n1) {NAME}\n{question}") is None
+
+
+@pytest.mark.parametrize(
+    "heading",
+    [
+        "", "Available backups:", "[INFO ] : Found 2 archives in /opt/threatstop/backup", "The following backups were found:", "Backups on this TSCM (newest first):",
+        "Please select the backup to restore", "Archives found on this system\n #  File  Size  Date\n----", "Restore points", "Which backup do you want to restore?",
+        "Searching for backups ... done.", "Here are the backups that you can restore:",
+    ],
+)  # fmt: skip
+def test_number_of_the_archive_is_typed_below_a_list_of_backups(heading: str) -> None:
+    assert answer(reader(), f"{heading}\n 1)  {NAME}  1234  Nov 27 12:22\nEnter backup number: ") == "1"
+
+
+def test_heading_may_say_more_if_the_question_itself_is_about_the_restore() -> None:
+    question = "Enter the number of the backup to restore: "
+    assert answer(reader(), f"Send to support, or restore:\n1) {NAME}\n{question}") == "1"
+
+
+@pytest.mark.parametrize(
+    "above",
+    [
+        "Press y to skip, n to restore.", "(yes = keep, no = replace)", "y: skip\nn: restore", "Note: Y means skip.", "N restores it, any other key does not.",
+        "Yes leaves it as it is.",
+    ],
+)  # fmt: skip
+def test_line_that_says_what_yes_does_makes_the_question_unknown(above: str) -> None:
+    for question in ("Restore SSH configuration[y/n]: ", "Restore Cron configuration? (y or n) [default n] "):
+        found = reader().read([*above.split("\n"), question])
+        assert (found.answer, found.suggestion, found.bare) == (None, None, True)
+    for harmless in ("Please answer each question with yes or no.", "[INFO ] : No errors.", "Answer y or n."):
+        assert answer(reader(), f"{harmless}\nRestore SSH configuration[y/n]: ") == "y"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Delete all logs? [y/n] \nRestore SSH configuration[y/n]: ", "Reset the firewall[y/n]: \nEnter decryption passphrase: ", "Format the disk (y or n)\nIP Address: ",
+        "Delete all logs? [y/n] Restore SSH configuration[y/n]: ", f"Wipe it? [y/n]\n{LISTED}Enter backup number: ",
+    ],
+)  # fmt: skip
+def test_of_two_questions_in_one_output_neither_is_answered(text: str) -> None:
+    assert answer(reader(), text) is None
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "INFO - ", "WARN  | ", "2026/11/27 12:00:00 WARN  ", "2026-11-27 12:00:00,123 WARN ", "12:00:00 INFO: ", "[12:00:00] ",
+        "tsadmin[123]: WARN: ", "<warn> ", "2026-11-27T12:00:00+00:00 INFO ", "NOTE: ",
+    ],
+)  # fmt: skip
+def test_log_tag_is_not_part_of_a_line(tag: str) -> None:
+    lines = [tag + line.partition(": ")[2] if line.startswith("[") else line for line in DEVICES.splitlines()]
+    assert answer(reader(), "\n".join([*lines, "Continue[y/n]: "])) == "y"
+
+
+@pytest.mark.parametrize(
+    "choice", ["(y/n, default n)", "[yes/no, default: no]", "[yes/no/cancel]", "[y/n/?]", "[y] or [n]"]
+)
+def test_spelling_of_a_choice_is_known(choice: str) -> None:
+    assert answer(reader(), f"Restore SSH configuration? {choice}: ") in ("y", "yes")

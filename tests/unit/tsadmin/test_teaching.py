@@ -205,3 +205,31 @@ def test_network_question_is_taught_with_the_address_line_above_it(tmp_path: Pat
     assert again(file, ask.format("10.1.1.43", "10.1.1.50")) == "y"
     assert again(file, ask.format("10.1.1.99", "10.1.1.50")) is None
     assert again(file, ask.format("10.1.1.50", "10.1.1.43")) is None
+
+
+@pytest.mark.parametrize(
+    ("above", "typed", "restores"),
+    [
+        ("Press y to skip, n to restore.", "y", "n"), ("Press n to skip, y to restore.", "n", "y"), ("(yes = keep, no = replace)", "yes", "n"),
+        ("N restores it.", "y", "n"), ("Yes leaves it as it is.", "y", "n"),
+    ],
+)  # fmt: skip
+def test_line_that_says_what_yes_does_is_learned_with_its_question(
+    tmp_path: Path, above: str, typed: str, restores: str
+) -> None:
+    file, question = tmp_path / "dialect.toml", "Restore SSH configuration[y/n]: "
+    taught(file, f"{above}\n{question}", typed, Kind.SSH, restore_ssh=False)
+    other = {"y": "n", "n": "y"}[restores]
+    given = [again(file, f"{above}\n{question}", restore_ssh=wanted) for wanted in (True, False)]
+    assert given == [restores, other]
+    assert again(file, question, restore_ssh=True) == "y"
+
+
+def test_passphrase_below_an_unknown_line_is_learned_with_that_line(tmp_path: Path) -> None:
+    file = tmp_path / "dialect.toml"
+    text = "[INFO ] : Bundle 7 has a lid.\nEnter passphrase: "
+    taught(file, text, "pass phrase")
+    assert again(file, text.replace("7", "12")) == "pass phrase"
+    assert again(file, text.replace("lid", "lock")) is None
+    assert again(file, "Enter passphrase: ") == "pass phrase"
+    assert "pass phrase" not in file.read_text(encoding="utf-8").replace("passphrase", "")
