@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 _MOST = 100  # lines above a question that are read
 _WANTED_FOR_ITSELF = frozenset({Kind.SSH, Kind.CRON, Kind.NETWORK, Kind.ENCRYPT})
-_BELOW_NETWORK = dict.fromkeys((Kind.APPLY, Kind.REBOOT), (Kind.NETWORK,))
 _LONGEST = 30  # longest line in words that may be a fact with a changed word
 _BOTH = re.compile(
     r"\by(?:es)?\W+(?:or\W+)?no?\b", re.IGNORECASE | re.ASCII
@@ -28,13 +27,29 @@ _OF_ARCHIVE = vocabulary(
     "from is are was be will the a this that it its with by and of to for your please wait required needed necessary necessarily must have has at "
     "least characters long while you type enter choose ok done checksum size bytes kb mb kib mib"
 )
-# Others than an archive that are opened with a secret. A secret is not sent below a line that names one.
+# A line above "IP Address:" that consists only of these words is about this system's own network settings.
+_OF_NETWORK = vocabulary(
+    "network networking configuration config settings setting parameters values interface interfaces detected static dhcp template method mode manual permanent new current "
+    "following using applying updating configuring reconfiguring changing restoring saving writing loading reading checking backing stopping starting "
+    "restarting up down please enter type confirm now will be is are was the your this these its for of to with and tscm system machine appliance host "
+    "ip ipv4 address ok done wait press keep service systemctl via etc file files"
+)
+NETWORK_VALUES = frozenset({
+    Kind.DHCP, Kind.STATIC, Kind.METHOD, Kind.ADDRESS, Kind.CIDR, Kind.NETMASK, Kind.PREFIX, Kind.BROADCAST, Kind.NETWORK_ADDRESS, Kind.GATEWAY,
+    Kind.DNS, Kind.DNS_LIST, Kind.MORE_DNS, Kind.HOSTNAME, Kind.INTERFACE,
+})  # fmt: skip
+_BELOW_NETWORK = frozenset({Kind.APPLY, Kind.REBOOT, *NETWORK_VALUES})
+_FROM_ARCHIVE = re.compile(r"\b(?:from|of|in) (?:the )?(?:backup|archive)\b", re.IGNORECASE)
+_INTERFACE = re.compile(r"\b(?:eth|ens|eno|enp|em)\d+(?:s\d+)?\b", re.ASCII)
+# What else a secret or a network value can be for. Neither is sent below a line that names one of these.
+_DEVICE = rf"\bdevice(?! configurations)\b|{'|'.join(map(re.escape, LABELS))}"
 _OTHER_SECRET = re.compile(
     r"\bid_(?:rsa|dsa|ecdsa|ed25519)\b|\.(?:pem|key|crt|p12|pfx|jks|kdbx|asc|pgp)\b"
-    r"|\b(?:keys?|keystore|keyring|keychain|device(?! configurations)|host|certificate|cert|credentials?|password|login|vpn|proxy|wallet"
-    rf"|token|account|administrator)\b|{'|'.join(map(re.escape, LABELS))}",
+    r"|\b(?:keys?|keystore|keyring|keychain|host|certificate|cert|credentials?|password|login|vpn|proxy|wallet|token|account|administrator)\b"
+    rf"|{_DEVICE}",
     re.IGNORECASE | re.ASCII,
 )
+_OTHER_NETWORK = re.compile(_DEVICE, re.IGNORECASE | re.ASCII)
 
 
 class NotNow(Exception):
@@ -76,7 +91,8 @@ class StatedFacts:
     def all_of(self, lines: Sequence[str], kind: Kind | None = None) -> list[str]:
         """Return the kinds of these lines, each of which must be a known fact; rows of the list are skipped.
 
-        Above a question for the passphrase, lines that are only about the archive are skipped, too.
+        Above a question for the passphrase, lines that are only about the archive are skipped, too; above a question for
+        a network value, lines that are only about the network settings.
 
         Raises:
             Above: a line is not known.
@@ -84,8 +100,7 @@ class StatedFacts:
         facts: list[str] = []
         at = 0
         while at < len(lines):
-            about_archive = kind is Kind.PASSPHRASE and self._is_about_archive(plain(lines[at]))
-            if about_archive or is_rule(lines[at]) or archive_list.is_row(lines[at]):
+            if self._is_about(kind, plain(lines[at])) or is_rule(lines[at]) or archive_list.is_row(lines[at]):
                 at += 1
                 continue
             for size in (1, 2, 3):
@@ -118,15 +133,15 @@ class StatedFacts:
             Above: there is such a line.
         """
         found = {*self.all_of(lines, kind), *(self.in_text(head) or [])}
-        if other := found & _WANTED_FOR_ITSELF - {kind, *_BELOW_NETWORK.get(kind, ())}:
+        if other := found & _WANTED_FOR_ITSELF - {kind, Kind.NETWORK if kind in _BELOW_NETWORK else kind}:
             raise Above(f"the lines above it are about {', '.join(sorted(other))}")
 
     def check_above(self, kind: Kind, lines: Sequence[str], *, bare: bool = False) -> None:
         """Check the lines above a question with content of its own: they may be logs, but not a changed fact.
 
         A line that differs from a fact by one word means something else. With an address or an archive that is not
-        ours, the question is another one. A question for the passphrase that does not name what is encrypted (`bare`)
-        has no line above it that names another secret, not even in a known fact.
+        ours, the question is another one. If a question for a secret or a network value does not name what it is for
+        (`bare`), no line above it may name something else, not even a known fact.
 
         Raises:
             NotNow: there is such a line.
@@ -137,9 +152,9 @@ class StatedFacts:
             text = plain(line).rstrip(" .!")
             self._check_values(text)
             known = self.in_text(text) is not None
-            if kind is Kind.PASSPHRASE and (bare or not known) and self._names_another_secret(text):
-                raise Above(f"the line above it names another secret: {text!r}")
-            if not known and not (kind is Kind.PASSPHRASE and self._is_about_archive(text)):
+            if (bare or not known) and self._names_another(kind, text):
+                raise Above(f"the line above it is about something else: {text!r}")
+            if not known and not self._is_about(kind, text):
                 self._check_unknown(kind, text)
 
     def _check_unknown(self, kind: Kind, text: str) -> None:
@@ -152,14 +167,30 @@ class StatedFacts:
         if kind in (Kind.NETWORK, Kind.APPLY) and re.search(IPV4, text):
             raise Above(f"no row knows the address above it: {text!r}")
 
-    def _is_about_archive(self, text: str) -> bool:
-        """Return whether a line has only words that describe how our archive is opened."""
-        words = re.findall(r"[^\W\d_]+", self._without_archive(text).lower())
-        return set(words) <= _OF_ARCHIVE and not re.search(IPV4, text)
+    def _is_about(self, kind: Kind | None, text: str) -> bool:
+        """Return whether a line has only words that describe what a question of this kind is about."""
+        if kind is Kind.PASSPHRASE:
+            known, rest = _OF_ARCHIVE, self._without_archive(text)
+        elif kind in NETWORK_VALUES:
+            known, rest = _OF_NETWORK, self._without_own_network(text)
+        else:
+            return False
+        words = re.findall(r"[^\W\d_]+", rest.lower())
+        return set(words) <= known and not re.search(IPV4, rest)
 
-    def _names_another_secret(self, text: str) -> bool:
-        rest = self._without_archive(text)
-        return _OTHER_SECRET.search(rest) is not None or bool(archive_list.names([rest]))
+    def _without_own_network(self, text: str) -> str:
+        """Return a line without this system's interface and addresses, and without "from the backup"."""
+        own = self._intent
+        shown = {own.address, own.here, own.gateway, own.value(Kind.NETMASK, 0), *own.dns}
+        text = re.sub(IPV4, lambda found: " " if found[0] in shown else found[0], _FROM_ARCHIVE.sub(" ", text))
+        return _INTERFACE.sub(lambda found: " " if own.interface in (None, found[0]) else found[0], text)
+
+    def _names_another(self, kind: Kind, text: str) -> bool:
+        """Return whether a line names another secret or another archive; above a network value, whether a device."""
+        if kind is Kind.PASSPHRASE:
+            rest = self._without_archive(text)
+            return _OTHER_SECRET.search(rest) is not None or bool(archive_list.names([rest]))
+        return kind in NETWORK_VALUES and _OTHER_NETWORK.search(text) is not None
 
     def _without_archive(self, text: str) -> str:
         """Return a line without the name of the archive that is to be restored, and without its folder."""

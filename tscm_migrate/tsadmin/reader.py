@@ -21,7 +21,7 @@ from tscm_migrate.tsadmin.dialect import (
     load,
     slots_of,
 )
-from tscm_migrate.tsadmin.facts import Above, Another, NotNow, StatedFacts, check_slots
+from tscm_migrate.tsadmin.facts import NETWORK_VALUES, Above, Another, NotNow, StatedFacts, check_slots
 from tscm_migrate.tsadmin.intent import DEFAULTS, IPV4, TIMES, Intent, Understood
 from tscm_migrate.tsadmin.spelling import Choice, Parsed, is_rule, joined, plain, runs_on, take_apart, vocabulary
 
@@ -227,7 +227,7 @@ class QuestionReader:
         slots = slots_of(match)
         check_slots(self.intent, row, slots)
         kind = row.kind or self._kind_of_facts(candidate, row, head)
-        bare = row.above == "known" and row.kind is not None
+        bare = row.kind is not None and (row.above == "known" or (kind in NETWORK_VALUES and row.dialect in SHIPPED))
         if bare:
             self._check_accepted(kind)
             self._facts.check_subject(kind, candidate.above, head)
