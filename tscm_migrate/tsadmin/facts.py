@@ -91,8 +91,7 @@ class StatedFacts:
     def all_of(self, lines: Sequence[str], kind: Kind | None = None) -> list[str]:
         """Return the kinds of these lines, each of which must be a known fact; rows of the list are skipped.
 
-        Above a question for the passphrase, lines that are only about the archive are skipped, too; above a question for
-        a network value, lines that are only about the network settings.
+        Lines that are only about the subject of a question of this `kind` are skipped, too.
 
         Raises:
             Above: a line is not known.
@@ -169,8 +168,10 @@ class StatedFacts:
 
     def _is_about(self, kind: Kind | None, text: str) -> bool:
         """Return whether a line has only words that describe what a question of this kind is about."""
-        if kind is Kind.PASSPHRASE:
+        if kind in (Kind.PASSPHRASE, Kind.ENCRYPT):
             known, rest = _OF_ARCHIVE, self._without_archive(text)
+        elif kind is Kind.ARCHIVE_NAME:
+            return not archive_list.unknown_heading([text])
         elif kind in NETWORK_VALUES:
             known, rest = _OF_NETWORK, self._without_own_network(text)
         else:

@@ -9,6 +9,7 @@ import pytest
 from tests.unit.tsadmin.corpora import NAME
 from tests.unit.tsadmin.support import SHIPPED, answer, reader, say, site
 from tests.unit.tsadmin.test_corpora import ADDRESSES, DEVICES, LISTED
+from tscm_migrate.ssh.terminal import ScreenBuffer
 from tscm_migrate.tsadmin.reader import dialects
 
 if TYPE_CHECKING:
@@ -579,3 +580,40 @@ def test_network_value_is_typed_below_lines_about_the_network_settings(above: st
         for question in ("IP Address: ", "Gateway: ", "Use DHCP[y/n]: ", "DNS Server: ")
     ]
     assert given == ["10.1.1.43", "10.1.1.1", "n", "10.1.1.1"]
+
+
+@pytest.mark.parametrize(
+    ("dialogue", "above", "questions"),
+    [
+        ("restore", "Delete from this system:", ("ssh config (y/n)?:", "cron config (y/n)?:", "Enter the backup file name: ")),
+        ("restore", "Send to support", ("ssh config (y/n)?:", "Enter the backup file name: ")),
+        ("backup", "Passwords of the devices", ("Encrypt them? [y/n] ", "Turn encryption on? [y/n] ", "Disable encryption? [y/n] ", "Encryption [on/off]: ")),
+    ],
+)  # fmt: skip
+def test_question_without_a_verb_or_an_object_is_not_answered_below_an_unknown_line(
+    dialogue: str, above: str, questions: tuple[str, ...]
+) -> None:
+    for question in questions:
+        assert answer(reader(dialogue), question) is not None
+        assert answer(reader(dialogue), f"{above}\n{question}") is None
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        (b"Syslog server\r\n[###    ] 40%\r\x1b[K[#######] 100%\r\nIP Address: ", None),
+        (b"\x1b[1mKey x is protected.\x1b[0m\r\n\x1b[2J\x1b[HEnter passphrase: ", None),
+        (b"Key x is protected.\r\n\x1b[1A\x1b[2KEnter passphrase: ", None),
+        (b"Key x is protected.\x1b[2J\x1b[HEnter passphrase: ", None),
+        (b"Key x\r\n\r\n\x1b[32m------\x1b[0m\r\n\r\nEnter passphrase: ", None),
+        (b"Restore SSH configuration[y/n]: \rDelete all logs[y/n]: ", None),
+        (b"Delete all logs[y/n]: \r\nRestore SSH configuration[y/n]: ", None),
+        (b"Syslog\xe2\x80\x8b server\r\nGateway: ", None),
+        (b"Reading the archive  10%\rReading the archive 100%\r\nEnter passphrase: ", "pass phrase"),
+        (b"\x1b[1mNetwork settings\x1b[0m\r\n\x1b[1mIP Address: \x1b[0m", "10.1.1.43"),
+    ],
+)  # fmt: skip
+def test_what_a_terminal_shows_above_a_question_counts(output: bytes, expected: str | None) -> None:
+    screen = ScreenBuffer()
+    screen.feed(output)
+    assert reader().read([*screen.lines, screen.line]).answer == expected
