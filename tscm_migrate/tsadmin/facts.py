@@ -31,9 +31,13 @@ _OF_ARCHIVE = vocabulary(
 _OF_NETWORK = vocabulary(
     "network networking configuration config settings setting parameters values interface interfaces detected static dhcp template method mode manual permanent new current "
     "following using applying updating configuring reconfiguring changing restoring saving writing loading reading checking backing stopping starting "
-    "restarting up down please enter type confirm now will be is are was the your this these its for of to with and tscm system machine appliance host "
-    "ip ipv4 address ok done wait press keep service systemctl via etc file files"
+    "restarting up down please enter type confirm now will be is are was the your this these its for in of to with and tscm system machine appliance host "
+    "ip ipv4 address ok done wait press keep service systemctl via etc file files set valid accepted dotted notation format leave empty blank finish"
 )
+_OF_VALUE = {  # words that are about one value only: "DNS" above "IP Address:" asks for another address
+    Kind.DNS: (dns := vocabulary("dns server servers name nameserver nameservers one per line")), Kind.DNS_LIST: dns, Kind.MORE_DNS: dns,
+    Kind.GATEWAY: vocabulary("default gateway router"), Kind.NETMASK: vocabulary("subnet netmask mask"), Kind.HOSTNAME: vocabulary("name hostname"),
+}  # fmt: skip
 NETWORK_VALUES = frozenset({
     Kind.DHCP, Kind.STATIC, Kind.METHOD, Kind.ADDRESS, Kind.CIDR, Kind.NETMASK, Kind.PREFIX, Kind.BROADCAST, Kind.NETWORK_ADDRESS, Kind.GATEWAY,
     Kind.DNS, Kind.DNS_LIST, Kind.MORE_DNS, Kind.HOSTNAME, Kind.INTERFACE,
@@ -173,7 +177,7 @@ class StatedFacts:
         elif kind is Kind.ARCHIVE_NAME:
             return not archive_list.unknown_heading([text])
         elif kind in NETWORK_VALUES:
-            known, rest = _OF_NETWORK, self._without_own_network(text)
+            known, rest = _OF_NETWORK | _OF_VALUE.get(kind, frozenset()), self._without_own_network(text)
         else:
             return False
         words = re.findall(r"[^\W\d_]+", rest.lower())

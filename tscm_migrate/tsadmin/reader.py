@@ -208,7 +208,7 @@ class QuestionReader:
                 try:
                     return self._answer(candidate, replace(asked, words=words), row, match, head)
                 except NotNow as why:
-                    reason = why
+                    reason = reason if isinstance(reason, Above) and not isinstance(why, Another) else why
         if reason is not None:
             raise reason
         return None

@@ -582,6 +582,17 @@ def test_network_value_is_typed_below_lines_about_the_network_settings(above: st
     assert given == ["10.1.1.43", "10.1.1.1", "n", "10.1.1.1"]
 
 
+def test_words_of_one_value_are_known_only_above_that_value() -> None:
+    lines = {
+        "DNS servers (leave empty to finish)": "DNS Server: ",
+        "Default gateway of eth0": "Gateway: ",
+        "Subnet mask in dotted notation": "Subnet Mask: ",
+    }
+    for line, question in lines.items():
+        assert answer(reader(), f"{line}\n{question}") is not None
+        assert answer(reader(), f"{line}\nIP Address: ") is None
+
+
 @pytest.mark.parametrize(
     ("dialogue", "above", "questions"),
     [

@@ -233,3 +233,24 @@ def test_passphrase_below_an_unknown_line_is_learned_with_that_line(tmp_path: Pa
     assert again(file, text.replace("lid", "lock")) is None
     assert again(file, "Enter passphrase: ") == "pass phrase"
     assert "pass phrase" not in file.read_text(encoding="utf-8").replace("passphrase", "")
+
+
+def test_number_of_the_archive_below_an_unknown_heading_is_learned(tmp_path: Path) -> None:
+    file = tmp_path / "dialect.toml"
+    text = f"Shelf of jars:\n1) {NAME}\nEnter backup number: "
+    assert answer(reader(), text) is None
+    taught(file, text, "1")
+    assert again(file, text) == "1"
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["IP Address: ", "Use DHCP[y/n]: ", "ssh config (y/n)?:"],
+)
+def test_question_below_an_unknown_line_is_learned_with_that_line(tmp_path: Path, question: str) -> None:
+    file = tmp_path / "dialect.toml"
+    text, typed = f"Shelf 7 of jars.\n{question}", "y" if "y/n" in question else "10.1.1.43"
+    assert answer(reader(), text) is None
+    taught(file, text, typed, Kind.LITERAL)
+    assert again(file, text.replace("7", "8")) == typed
+    assert again(file, text.replace("jars", "tins")) is None
