@@ -583,14 +583,13 @@ def test_network_value_is_typed_below_lines_about_the_network_settings(above: st
 
 
 def test_words_of_one_value_are_known_only_above_that_value() -> None:
-    lines = {
-        "DNS servers (leave empty to finish)": "DNS Server: ",
-        "Default gateway of eth0": "Gateway: ",
-        "Subnet mask in dotted notation": "Subnet Mask: ",
-    }
-    for line, question in lines.items():
-        assert answer(reader(), f"{line}\n{question}") is not None
-        assert answer(reader(), f"{line}\nIP Address: ") is None
+    lines = ("DNS servers (leave empty to finish)", "Default gateway of eth0", "Subnet mask in dotted notation")
+    given = [
+        answer(reader(), f"{line}\n{value}")
+        for line, value in zip(lines, ("DNS Server: ", "Gateway: ", "Subnet Mask: "), strict=True)
+    ]
+    assert given == ["10.1.1.1", "10.1.1.1", "255.255.255.0"]
+    assert {answer(reader(), f"{line}\nIP Address: ") for line in lines} == {None}
 
 
 @pytest.mark.parametrize(
@@ -604,9 +603,8 @@ def test_words_of_one_value_are_known_only_above_that_value() -> None:
 def test_question_without_a_verb_or_an_object_is_not_answered_below_an_unknown_line(
     dialogue: str, above: str, questions: tuple[str, ...]
 ) -> None:
-    for question in questions:
-        assert answer(reader(dialogue), question) is not None
-        assert answer(reader(dialogue), f"{above}\n{question}") is None
+    assert None not in [answer(reader(dialogue), question) for question in questions]
+    assert {answer(reader(dialogue), f"{above}\n{question}") for question in questions} == {None}
 
 
 @pytest.mark.parametrize(
