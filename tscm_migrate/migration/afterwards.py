@@ -46,7 +46,7 @@ def finished(wanted: str | None = None, *, root: Path | None = None) -> journal.
     if wanted in known:
         record, _ = journal.read(wanted, root)
         if record.outcome not in COMPLETED:
-            raise UsageError(f"run {wanted} is not over", f"see how it stands: tscm-migrate run show {wanted}")
+            raise UsageError(f"run {wanted} is not finished", f"see its state: tscm-migrate run show {wanted}")
         return record
     for run in known:
         with contextlib.suppress(MigrateError):  # one that cannot be read does not hide the others
@@ -74,7 +74,7 @@ def whereabouts(host: str, *, root: Path | None = None) -> str:
         return ""
     if host != where.new or not where.took_address:
         return ""
-    return f"{host} moved to {where.address} in run {where.run}; write that down: tscm-migrate host adopt {where.run}"
+    return f"{host} moved to {where.address} in run {where.run}; record this: tscm-migrate host adopt {where.run}"
 
 
 # ------------------------------------------------------------------------------------------------ devices

@@ -45,7 +45,7 @@ class CheckedBundle:
             "  ok  chain of the journal",
         ]
         if self.compared:
-            shown.append("  ok  the report says what the journal and the commands say")
+            shown.append("  ok  the report matches the journal and the commands")
         else:
             shown.append("  the report was written by another version of tscm-migrate: not compared with the journal")
         if self.signature is None:
@@ -165,7 +165,7 @@ def _listed(path: str, sums: bytes) -> list[tuple[str, str]]:
 def _contents(
     path: str, files: Mapping[str, bytes], render: Callable[[dict[str, Any]], str]
 ) -> tuple[str, str, bool, list[str]]:
-    """Check the chain of the journal, and that the report says what the journal and the commands say.
+    """Check the chain of the journal, and that the report matches the journal and the commands.
 
     Returns:
         The run's id, its outcome, whether the report could be made again, and what differs. It cannot be made again by
@@ -181,7 +181,7 @@ def _contents(
         if damage is not None:
             raise BundleDamaged(path, "the chain of the journal is broken")
         if len(entries) != lines or (entries[0].data if entries else {}).get("run") != run:
-            raise BundleDamaged(path, "the report was not made of this journal")
+            raise BundleDamaged(path, "the report was not made from this journal")
         if data["environment"]["report_by"] != __version__:
             return run, outcome, False, []
         return run, outcome, True, _report_faults(data, entries, files, render)
@@ -204,7 +204,7 @@ def _report_faults(
     again = json.loads(json.dumps(redact.tree(made)))
     differs = sorted(key for key in {*again, *data} if again.get(key) != data.get(key))
     if differs:
-        return [f"{report.JSON} is not what the journal and the commands say: {', '.join(differs)[:200]}"]
+        return [f"{report.JSON} differs from the journal and the commands: {', '.join(differs)[:200]}"]
     if redact.known(render(again)).encode() != files[report.HTML]:
         return [f"{report.HTML} is not the page of {report.JSON}"]
     return []

@@ -156,7 +156,7 @@ def forget(name: str, session: Session, *, yes: bool) -> Exit:
     """
     began, (record, _) = time.monotonic(), journal.read(name)
     if record.outcome not in COMPLETED:
-        raise UsageError(f"run {name} is not over", f"resume it or roll it back first: tscm-migrate run show {name}")
+        raise UsageError(f"run {name} is not finished", f"resume or undo it first: tscm-migrate run show {name}")
     if not final_state.has_rollback_data(record):
         session.emit(Message(f"there is no rollback data for run {name}"))
         return Exit.DONE

@@ -66,5 +66,5 @@ def _undisturbed(appliance: Appliance, wanted: backup.BackupRequest, operator: O
         appliance.emit(Message(text, "warning"))
     raise BackupFailed(
         appliance.name,
-        f"an update ran during each of {_ATTEMPTS} backups; these archives stay, and may hold a half-done update",
+        f"an update ran during each of {_ATTEMPTS} backups; these archives are kept, and may contain a partial update",
     )

@@ -146,7 +146,7 @@ def pull_line(outcome: PullOutcome, done: int, total: int) -> str:
         return f"[{done}/{total}] {name}: FAILED: {_why(outcome)}"
     pulled = outcome.value
     if pulled.seen:
-        return f"[{done}/{total}] {name}: nothing was pulled; it has {len(pulled.seen)} of the archives that are meant"
+        return f"[{done}/{total}] {name}: nothing was pulled; it has {len(pulled.seen)} of the requested archives"
     also = f"; {len(pulled.failed)} archives FAILED" if pulled.failed else ""
     if pulled.outcome == "already":
         return f"[{done}/{total}] {name}: already off-site{also}"

@@ -200,7 +200,7 @@ def test_the_banner_of_a_failed_run_names_the_step_and_the_error(tmp_path: Path)
     a_run(tmp_path, cut=True)
     page = report.write(RUN, run_report.render, root=tmp_path).read_text(encoding="utf-8")
     banner = page[page.index("<header") : page.index("</header>")]
-    assert "Take the old appliance offline and confirm it is gone: the cable is out" in banner
+    assert "Take the old appliance offline and check that it is offline: the cable is out" in banner
 
 
 def test_report_of_a_rehearsal_shows_the_parts_of_the_downtime_and_what_to_prepare(tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_report_of_a_rehearsal_shows_the_parts_of_the_downtime_and_what_to_prepa
     assert "Estimated downtime: 2.4 s to 26 s" in page
     assert "  estimated downtime 2.4 s to 26 s:" in lines
     assert "  next: prepare: DHCP: reserve it" in lines
-    for line in ("Take the old appliance offline and confirm it is gone (usual)", "x (?)"):
+    for line in ("Take the old appliance offline and check that it is offline (usual)", "x (?)"):
         assert any(one.endswith(line) for one in lines), line
         assert line.partition(" (")[0] in page
     assert "prepare: DHCP: reserve it" in page

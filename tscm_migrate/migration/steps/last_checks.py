@@ -85,7 +85,7 @@ class PrepareNetwork(Step):
     """Write the old appliance's network settings on the new appliance, inactive until the cutover, if requested."""
 
     id = "prepare-network"
-    title = "Prepare the old network settings on the new appliance"
+    title = "Prepare the old appliance's network settings on the new appliance"
     revert_summary = "remove the prepared network settings from {new}"
 
     def apply(self, m: Migration) -> Actions:

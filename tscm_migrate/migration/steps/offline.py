@@ -34,7 +34,7 @@ class TakeOffline(Step):
     """Take the old appliance offline, and check from the new appliance that it does not answer."""
 
     id = "take-offline"
-    title = "Take the old appliance offline and confirm it is gone"
+    title = "Take the old appliance offline and check that it is offline"
     cutover = True
     revert_summary = "return {old} to {address}"
 

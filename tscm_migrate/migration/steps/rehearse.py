@@ -158,7 +158,7 @@ def _run(
     except (ConnectionLost, Unreachable) as error:
         raise _failed(m, "the connection was lost during the rehearsal of the restore") from error
     if back:
-        m.emit(Message(f"{m.new.name}: the restore has put {', '.join(back)} back; paused again", "warning"))
+        m.emit(Message(f"{m.new.name}: the restore has restored {', '.join(back)}; paused again", "warning"))
     return outcome
 
 

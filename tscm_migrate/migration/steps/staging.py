@@ -178,7 +178,7 @@ class Backup(Step):
         if seen.running or seen.hold.in_place:
             restored = f"{m.old.paths.cron_entry} was restored"
             what = f"ts-update pid {seen.running[0].pid}" if seen.running else restored
-            raise BackupFailed(m.old.name, f"{what}, right {when} the backup: the archive may hold a half-done update")
+            raise BackupFailed(m.old.name, f"{what}, right {when} the backup: the archive may contain a partial update")
 
     def _keep(self, m: Migration, archive: Archive) -> None:
         known = archives.hashed(m.old, archive)
