@@ -20,7 +20,7 @@ from tscm_migrate.campaign import run as running
 from tscm_migrate.campaign.journal import PairResult
 from tscm_migrate.demo.base import free_port
 from tscm_migrate.errors import Exit, UsageError
-from tscm_migrate.fleet.executors import Cluster, cluster, create_certificates
+from tscm_migrate.fleet.pool import Cluster, cluster, create_certificates
 from tscm_migrate.fleet.pull import PullWorkers, pulls
 from tscm_migrate.model import Paths
 from tscm_migrate.offsite import catalog

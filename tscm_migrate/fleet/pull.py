@@ -12,8 +12,7 @@ from functools import partial
 from typing import Any
 
 from tscm_migrate.errors import Exit, MigrateError, UsageError, error_fields
-from tscm_migrate.fleet.executors import Cluster, cluster, processes
-from tscm_migrate.fleet.pool import Outcome, Probe, run
+from tscm_migrate.fleet.pool import Cluster, Outcome, Probe, cluster, processes, run
 from tscm_migrate.model import Host
 from tscm_migrate.offsite.context import OffsiteContext, PullJob, Tools, do_pull
 from tscm_migrate.offsite.freshness import judge

@@ -242,7 +242,7 @@ class Settings(_Strict):
     drill_every: Duration | None = None
     notify: tuple[str, ...] = ()  # apprise URLs, or "env:VAR"; they contain secrets
     ping: str = ""  # URL to ping, or "env:VAR"
-    cluster: dict[str, str] | None = None  # see `fleet.executors.Cluster`
+    cluster: dict[str, str] | None = None  # see `fleet.pool.Cluster`
     hosts: dict[str, Promise] = Field(default_factory=dict)
 
     def rpo_of(self, host: str) -> timedelta:

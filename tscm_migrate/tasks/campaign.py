@@ -215,7 +215,7 @@ def _teacher(journal: CampaignJournal) -> Callable[[Pair], bool]:
 
 
 def _cluster(inventory: str) -> Any:
-    from tscm_migrate.fleet.executors import Cluster, cluster
+    from tscm_migrate.fleet.pool import Cluster, cluster
 
     described = site_of(inventory).extras.get("offsite", {}).get("cluster")
     if described is None:

@@ -38,7 +38,7 @@ def certificates(_context: Any, host: list[str], to: str = "cluster", valid: str
     Examples:
         tscm-migrate cluster certificates scheduler.example.net 10.0.0.5
     """
-    from tscm_migrate.fleet.executors import create_certificates
+    from tscm_migrate.fleet.pool import create_certificates
 
     folder = Path(to)
     create_certificates(folder, host, days=days_option("--valid", valid))

@@ -11,7 +11,6 @@ from tscm_migrate.cli import help_pages
 from tscm_migrate.tasks import (
     afterwards,
     archives,
-    backup,
     campaign,
     cluster,
     demo,
@@ -20,7 +19,6 @@ from tscm_migrate.tasks import (
     offsite_care,
     prompts,
     runs,
-    secret,
     start,
 )
 from tscm_migrate.tasks.base import command
@@ -31,11 +29,12 @@ def namespace() -> Collection:
     root = Collection("tscm_migrate")
     for task in (
         start.init, start.doctor, migrate.plan, migrate.migrate, migrate.rehearse, runs.resume, runs.rollback,
-        demo.demo, afterwards.verify, backup.schedule, *describing_tasks(root),
+        demo.demo, afterwards.verify, archives.schedule, *describing_tasks(root),
     ):  # fmt: skip
         root.add_task(task)
-    for module in (archives, campaign, cluster, prompts, runs, secret):
+    for module in (archives, campaign, cluster, prompts, runs):
         root.add_collection(module.collection())
+    root.add_collection(start.keyring())
     root.add_collection(start.hosts())
     root.add_collection(afterwards.devices())
     root.add_collection(afterwards.reports())
