@@ -84,8 +84,8 @@ LEFT_OUT = (
     "tests/unit/tsadmin/corpora.py",  # questions in the words of many programs
 )
 EVERYTHING = (
-    "tscm_migrate", "docs", "changelog.d", "inventory", "tasks.py", "try.py", "release.py", "pyproject.toml",
-    "README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md",
+    "tscm_migrate", "tests", "docs", "benchmarks", "changelog.d", "inventory", ".ci", "tasks.py", "try.py", "release.py",
+    "pyproject.toml", "README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md",
 )  # fmt: skip
 MARK = "prose: keep"  # on a line that quotes a program, or a word in another sense
 
