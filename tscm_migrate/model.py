@@ -3,8 +3,6 @@
 Nothing here does I/O. The defaults are the values of the vendor's documents.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,7 +78,7 @@ class Host:
     port: int = 22
     identity_file: Path | None = None
     use_agent: bool = True
-    gateway: Host | None = None
+    gateway: "Host | None" = None
     fast_transport: bool = True  # False: paramiko's own packets and buffers, see ssh/accelerated/README.md
     interface: str | None = None  # None: eth0 if it exists, else refuse and list the interfaces
     known_hosts: Path | None = None

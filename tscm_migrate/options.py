@@ -4,8 +4,6 @@
 other are refused, so that no option is accepted and then ignored.
 """
 
-from __future__ import annotations
-
 import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -164,7 +162,7 @@ class MigrateOptions:
         return f"--from {self.from_}" if self.from_ else f"--archive {self.archive}"
 
     @classmethod
-    def parse(cls, given: Mapping[str, Any]) -> MigrateOptions:
+    def parse(cls, given: Mapping[str, Any]) -> "MigrateOptions":
         """Check the values of the command line; None: the option was not given.
 
         Raises:

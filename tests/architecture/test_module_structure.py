@@ -24,7 +24,7 @@ from tests.architecture.graph import (
 
 UI_MAY_IMPORT = {"", "archive", "errors", "events", "model", "ui", "util"}
 LONGEST = 450  # lines of a module
-IMPORT_SHARE = 9.8  # per cent of the lines of code; the aim is 8: lower it when the share has become smaller
+IMPORT_SHARE = 9.2  # per cent of the lines of code; the aim is 8: lower it when the share has become smaller
 
 
 def test_package_has_no_import_cycles() -> None:

@@ -4,8 +4,6 @@ Only a listing that reached its end can show that there is nothing. A missing fo
 incomplete listing and a failed command are distinguished.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -63,7 +61,7 @@ def listed(appliance: Appliance, *, folder_needed: bool = False) -> tuple[Archiv
     return found.archives
 
 
-def complete(host: Host, found: FolderListing, printed: str = "", *, folder_needed: bool = False) -> None:
+def complete(host: Host, found: "FolderListing", printed: str = "", *, folder_needed: bool = False) -> None:
     """Check that a listing is complete.
 
     Raises:

@@ -1,7 +1,5 @@
 """The lock file of a run on an appliance: created atomically, with the owner, the time and the purpose."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass
 
@@ -37,7 +35,7 @@ class ApplianceLock:
         return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
-    def parse(cls, text: str) -> ApplianceLock:
+    def parse(cls, text: str) -> "ApplianceLock":
         """Parse the file; if it is not valid, the owner is unknown."""
         try:
             item = json.loads(text)

@@ -5,8 +5,6 @@ leads outside. `tarfile` reads a header of any size into memory and follows chai
 parser of a single block is used.
 """
 
-from __future__ import annotations
-
 import lzma
 import tarfile
 import zlib
@@ -112,7 +110,7 @@ def _start(source: Iterator[bytes]) -> bytes:
     return start
 
 
-def _leads_outside(member: _Member, links: set[PurePosixPath]) -> bool:
+def _leads_outside(member: "_Member", links: set[PurePosixPath]) -> bool:
     """Return whether a member would be written outside; add it to `links` if it is a link that leads there."""
     outside = _leaves(member) or (bool(links) and not links.isdisjoint(PurePosixPath(member.name).parents))
     if member.kind == tarfile.SYMTYPE and _outward(PurePosixPath(member.link)):

@@ -4,8 +4,6 @@ The file is `campaigns/NAME/journal.jsonl` in the state folder. Each pair's migr
 records only the pairs, their windows, and the known results.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -135,7 +133,7 @@ class CampaignJournal:
         self.write(event, **asdict(result))
 
     @classmethod
-    def reopened(cls, name: str, *, root: Path | None = None) -> CampaignJournal:
+    def reopened(cls, name: str, *, root: Path | None = None) -> "CampaignJournal":
         """Open the journal of a campaign that was started before; an incomplete last line is dropped.
 
         Raises:

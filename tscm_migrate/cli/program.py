@@ -3,8 +3,6 @@
 The options of invoke itself (--dry, --echo, --warn-only …) would have no effect on our commands, so they do not exist.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import sys
@@ -27,7 +25,7 @@ from tscm_migrate.tasks.tree import namespace
 from tscm_migrate.util.text import suggestion
 
 
-def program() -> TscmProgram:
+def program() -> "TscmProgram":
     """Return the program over our command tree."""
     return TscmProgram(namespace=namespace(), name="tscm-migrate", binary="tscm-migrate", version=__version__)
 

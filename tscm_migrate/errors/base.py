@@ -1,7 +1,5 @@
 """The root of the errors that a user can meet, with their exit codes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, fields
 from enum import Enum, IntEnum
 from typing import Any, ClassVar, dataclass_transform
@@ -36,7 +34,7 @@ def error_fields(error: BaseException) -> dict[str, str]:
     return {"code": "defect", "message": f"{type(error).__name__}: {error}", "remedy": ""}
 
 
-def _rebuild(cls: type[MigrateError], state: dict[str, Any]) -> MigrateError:
+def _rebuild(cls: "type[MigrateError]", state: dict[str, Any]) -> "MigrateError":
     error = cls.__new__(cls)
     error.__dict__.update(state)
     return error

@@ -1,7 +1,5 @@
 """The state of a running migration: both appliances, their facts, the options, the journal, the operator."""
 
-from __future__ import annotations
-
 import contextlib
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -67,7 +65,7 @@ class Session:
     emit: Emit
     operator: Operator
 
-    def watched(self, interrupts: Interrupts) -> Session:
+    def watched(self, interrupts: Interrupts) -> "Session":
         """Return the same, with events that also check for a signal, and an operator whose answers are timed."""
         return replace(self, emit=interrupts.emit, operator=TimedOperator(self.operator, self.secrets))
 
@@ -85,7 +83,7 @@ class Action:
     describes: str
     do: Callable[[], Any]
     planned: Any = None
-    beside: tuple[Action, ...] = ()
+    beside: "tuple[Action, ...]" = ()
 
 
 Actions: TypeAlias = "Generator[Action, Any, None]"

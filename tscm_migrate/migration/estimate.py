@@ -3,8 +3,6 @@
 The estimate is the archive's size over a rate just measured, and what earlier runs took.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re
@@ -171,7 +169,7 @@ def cutover(m: Migration) -> Downtime:
     return spread(steps(m, iter(WITHOUT), 0.0, rehearsed.steps if rehearsed else {}), rehearsed, pair)
 
 
-def spread(parts: list[Estimate], rehearsed: Rehearsal | None, pair: str) -> Downtime:
+def spread(parts: list[Estimate], rehearsed: "Rehearsal | None", pair: str) -> Downtime:
     """Add up the parts. Pure.
 
     The result is a range, with the reason, for a pair that was not rehearsed, and after a rehearsal if more than a

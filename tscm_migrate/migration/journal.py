@@ -5,8 +5,6 @@ digits of SHA-256 over the previous line's sum and this line without `sum`. An i
 during the write) is dropped; damage anywhere else is an error. See docs/reference/journal.md.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json
@@ -199,7 +197,7 @@ class Journal:
         self._n, self._before = n, before
 
     @classmethod
-    def create(cls, run: str, root: Path | None = None) -> Journal:
+    def create(cls, run: str, root: Path | None = None) -> "Journal":
         """Create the journal of a new run below `root` (the state folder), readable by its owner only."""
         folder = private_folder("runs", root=root) / run
         try:
@@ -209,7 +207,7 @@ class Journal:
         return cls(folder)
 
     @classmethod
-    def open(cls, run: str, root: Path | None = None) -> Journal:
+    def open(cls, run: str, root: Path | None = None) -> "Journal":
         """Open the journal of `run` for more entries; an incomplete last line is cut off first.
 
         Raises:
@@ -231,7 +229,7 @@ class Journal:
         return journal
 
     @classmethod
-    def nowhere(cls) -> Journal:
+    def nowhere(cls) -> "Journal":
         """Return a journal for a dry run: kept in memory, not written."""
         return _Nowhere(Path())
 

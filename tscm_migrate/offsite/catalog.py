@@ -4,8 +4,6 @@ The cache only saves fetching manifests and records, which never change; it may 
 read is listed in `Catalog.unreadable` and skipped.
 """
 
-from __future__ import annotations
-
 import base64
 import gc
 import hashlib
@@ -213,7 +211,7 @@ def load(store: Store, *, hosts: Iterable[str] | None = None, cache: Path | None
     return Catalog(store.url, tuple(copies), unreadable, orphans, memory.manifests, tuple(sorted(names)))
 
 
-def _listed(store: Store, prefixes: Iterable[str], contents: _Contents) -> tuple[dict[str, Stat], dict[str, Stat]]:
+def _listed(store: Store, prefixes: Iterable[str], contents: "_Contents") -> tuple[dict[str, Stat], dict[str, Stat]]:
     """Return the manifests and records that a store lists, and the archives, each by its key."""
     small: dict[str, Stat] = {}
     data: dict[str, Stat] = {}
@@ -260,7 +258,7 @@ class _Contents:
         return found
 
 
-def _fetch(store: Store, small: Mapping[str, Stat], contents: _Contents, memory: _Memory) -> None:
+def _fetch(store: Store, small: Mapping[str, Stat], contents: _Contents, memory: "_Memory") -> None:
     """Read the objects that are not in the cache, and write the cache again if anything has changed.
 
     Raises:

@@ -4,8 +4,6 @@ A job pulls from one host. It is plain data without a secret, which can be sent 
 worker opens the connections and resolves the secrets itself.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -46,7 +44,7 @@ class OffsiteContext:
     """An open store, with the inventory, the settings and the secrets."""
 
     inventory: Inventory
-    settings: Settings
+    settings: "Settings"
     store: Store
     secrets: Secrets
     emit: Emit
@@ -81,7 +79,7 @@ class OffsiteContext:
 
     def jobs(
         self, hosts: Sequence[Host], archive: str, tags: tuple[str, ...], at_once: int = 1, *, look_only: bool = False
-    ) -> list[PullJob]:
+    ) -> "list[PullJob]":
         """Return one job for each host; `at_once` of them share the memory for streams."""
         window = max(_WINDOWS // at_once, 2 << 20)
         options = PullOptions(
@@ -89,7 +87,7 @@ class OffsiteContext:
         )
         return [PullJob(host, self.settings.store, options, self.inventory.path) for host in hosts]
 
-    def tools(self) -> Tools:
+    def tools(self) -> "Tools":
         """Return the tools for threads of this process; they do not share the connection of an sftp store."""
         shared = None if self.settings.store.startswith("sftp://") else self.store
         return Tools(self.secrets, self.emit, shared)
@@ -140,7 +138,7 @@ class Tools:
     store: Store | None = None  # shared by all jobs of a process, if the kind of store allows it
 
     @staticmethod
-    def here() -> Tools:
+    def here() -> "Tools":
         """Return the tools of a worker without a terminal."""
         return Tools(Secrets(interactive=False))
 

@@ -1,7 +1,5 @@
 """Decide which copies to keep, and why. Pure; used for off-site copies and for archives on an appliance."""
 
-from __future__ import annotations
-
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -42,7 +40,7 @@ class Aged:
         """Whether its date was later than the clock of any time zone when it arrived."""
         return self.taken_at > self.known_at + _AHEAD
 
-    def may_displace(self, other: Aged) -> bool:
+    def may_displace(self, other: "Aged") -> bool:
         """Whether it can replace `other`: because it was there first, or was made after `other` arrived.
 
         An appliance chooses the names of its archives, and so their dates. A copy that arrives behind others never

@@ -1,7 +1,5 @@
 """Make one copy: stream, hash, encrypt, store, read back, commit. The archive is not written to a local disk."""
 
-from __future__ import annotations
-
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -174,7 +172,7 @@ def _complete(store: Store, manifest: Manifest) -> bool:
         return False
 
 
-def read_back(store: Store, key: str, size: int) -> Hashed:
+def read_back(store: Store, key: str, size: int) -> "Hashed":
     """Read an object to its end; return its hash and size.
 
     Raises:
@@ -187,7 +185,7 @@ def read_back(store: Store, key: str, size: int) -> Hashed:
     return passed
 
 
-def _verify(store: Store, key: str, stored: Hashed, policy: CopyPolicy, source: Hashed | None) -> bool:
+def _verify(store: Store, key: str, stored: "Hashed", policy: CopyPolicy, source: "Hashed | None") -> bool:
     """Compare what is stored with what was sent; `source`: the plaintext if gpg encrypted it, else None."""
     there = store.stat(key).size
     if there != stored.size:
@@ -218,7 +216,7 @@ def _check_encrypted(looked: Encryption, policy: CopyPolicy, what: str) -> None:
         )
 
 
-def _decrypted(store: Store, key: str, size: int, policy: CopyPolicy) -> tuple[Hashed, Hashed] | None:
+def _decrypted(store: Store, key: str, size: int, policy: CopyPolicy) -> "tuple[Hashed, Hashed] | None":
     """Read what is stored once and decrypt it; return hash and size of both, None for one without a secret key."""
     if not gpg.can_open(policy.seal_to):
         return None
@@ -240,7 +238,7 @@ def _decrypted(store: Store, key: str, size: int, policy: CopyPolicy) -> tuple[H
     return back, plain
 
 
-def _check_source(incoming: Incoming, source: Hashed) -> None:
+def _check_source(incoming: Incoming, source: "Hashed") -> None:
     on_appliance = incoming.finish()
     if incoming.size and source.size != incoming.size:
         raise errors.CopyDamaged(

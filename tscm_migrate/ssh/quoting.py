@@ -1,7 +1,5 @@
 """Build the command line that runs a script under any login shell, and find the script's output in what comes back."""
 
-from __future__ import annotations
-
 import math
 import re
 import secrets
@@ -38,7 +36,7 @@ class SudoMarks:
     """
 
     prompt: str = field(default_factory=lambda: f"tscm-ask-{_nonce()}:")
-    started: Mark = field(default_factory=lambda: Mark("go"))
+    started: "Mark" = field(default_factory=lambda: Mark("go"))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """SFTP client with pipelined reads and writes, and with a limit for everything that the server sends."""
 
-from __future__ import annotations
-
 import collections
 import contextlib
 import struct
@@ -54,7 +52,7 @@ class Buffered:
         return getattr(self._channel, name)
 
 
-def client(channel: paramiko.Channel, host: str) -> Client:
+def client(channel: paramiko.Channel, host: str) -> "Client":
     """Start SFTP on an open session channel; return the client.
 
     Raises:

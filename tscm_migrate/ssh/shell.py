@@ -1,7 +1,5 @@
 """SSH connection to one host: run commands (also with sudo), stream data, drive interactive programs."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -57,7 +55,7 @@ class Shell:
         emit: Emit,
         timeouts: Timeouts,
         on_close: Callable[[], None],
-        again: Callable[[], Shell] | None = None,
+        again: "Callable[[], Shell] | None" = None,
     ) -> None:
         self.host = host
         self._transport = transport

@@ -6,8 +6,6 @@ request at the target; only the command that follows from our own call is accept
 composed here (see `authorise`). How much of a partial file is right is decided by our own hashes; rsync only appends.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ipaddress
 import re
@@ -64,7 +62,7 @@ class Rsync:
 
 
 @contextlib.contextmanager
-def _connection(ends: ShellEnds, job: TransferJob) -> Iterator[_Connection]:
+def _connection(ends: ShellEnds, job: TransferJob) -> "Iterator[_Connection]":
     """Create a key, and find the address by which the source reaches the target with it."""
     source, target = ends.source.appliance, ends.target.appliance
     addresses = Background(lambda: _addresses(ends)) if job.route == "direct" else None
