@@ -135,7 +135,10 @@ class StateUnwritable(MigrateError):
     code = "journal.unwritable"
     retry = Retry.AFTER_REMEDY
     text = "{file} cannot be written: {detail}"
-    advice = "free disk space, or move the state folder to another disk and set TSCM_STATE to it; then resume the run"
+    advice = (
+        "free disk space, or make it writable for this user, or move the state folder and set TSCM_STATE to it; "
+        "then run it again, or resume the run"
+    )
 
     file: str
     detail: str = ""

@@ -366,7 +366,7 @@ def runs(root: Path | None = None) -> Iterator[str]:
     folder = (root or state_folder()) / "runs"
     try:
         names = [child.name for child in folder.iterdir() if _may_have_one(child)]
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return
     except OSError as error:
         raise StateUnreadable(str(folder), error.strerror or str(error)) from error

@@ -221,6 +221,15 @@ def test_unlistable_runs_are_an_error_and_unreadable_ones_are_listed(
         j.read(RUN, tmp_path)
 
 
+def test_state_folder_that_is_a_file_is_an_error_and_a_missing_one_is_not(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    assert list(j.runs(state)) == []
+    state.mkdir()
+    (state / "runs").write_text("a file")
+    with pytest.raises(StateUnreadable, match="runs"):
+        list(j.runs(state))
+
+
 def test_unknown_run_is_a_usage_error_also_without_any_run(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no run"):
         j.read(RUN, tmp_path)
