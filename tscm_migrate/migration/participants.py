@@ -1,4 +1,4 @@
-"""Find the participants of a run: both appliances, or the new appliance and a backup of the old."""
+"""Find the participants of a run: both appliances, or the new appliance and a backup of the old appliance."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing

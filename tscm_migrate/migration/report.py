@@ -1,6 +1,6 @@
 """The report of a run: its data from the journal and the recorded commands, and its files in the run's folder.
 
-The shape is documented in docs/reference/report.md; `v` changes when a field goes or changes its meaning.
+The shape is documented in docs/reference/report.md; `v` changes when a field is removed or changes its meaning.
 """
 
 import contextlib

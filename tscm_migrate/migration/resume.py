@@ -1,4 +1,4 @@
-"""Resume a run: rebuild it from its journal, and check on the appliances what is true."""
+"""Resume a run: rebuild it from its journal, and check the actual state of both appliances."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Save the new appliance's own settings, host keys and devices on itself before a restore, and put them back."""
+"""Save the new appliance's own settings, host keys and devices on itself before a restore, and restore them."""
 
 from pathlib import PurePosixPath
 

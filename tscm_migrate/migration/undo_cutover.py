@@ -1,4 +1,4 @@
-"""Undo the cutover: identify the host at the old address, move the new appliance away, return the old.
+"""Undo the cutover: identify the host at the old address, move the new appliance away, bring the old appliance back.
 
 Two hosts must never answer at one address, so the new appliance leaves first, and that is proved. After a restore both
 may show the same host keys. A host is identified by its MAC addresses or, if those cannot be read, by what else only

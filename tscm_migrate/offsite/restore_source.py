@@ -1,4 +1,4 @@
-"""Restore sources when the old appliance is gone: an off-site copy, or a local archive file."""
+"""Restore sources if the old appliance is not available: an off-site copy, or a local archive file."""
 
 import hashlib
 import shutil

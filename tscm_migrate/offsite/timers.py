@@ -1,8 +1,8 @@
 """Run a command on this workstation by a schedule: systemd timers, crontab or the Windows Task Scheduler.
 
 The first half writes texts and is pure: units, crontab lines, a task file. The second half installs, shows and removes
-them. A missed run is made up for: by `Persistent=` and `StartWhenAvailable`; cron cannot, so a second line runs at boot
-and pulls from the hosts that are due. No user has to be logged on.
+them. A missed run is started later: by `Persistent=` and `StartWhenAvailable`; cron cannot, so a second line runs at
+boot and pulls from the hosts that are due. No user has to be logged on.
 """
 
 import os

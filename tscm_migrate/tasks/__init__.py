@@ -1,1 +1,1 @@
-"""The commands. Each task parses its options, calls and prints; the modules import little, so that --help is fast."""
+"""The commands. Each task parses its options, calls the package and prints. It imports little: --help is fast."""

@@ -1,7 +1,7 @@
 """A folder on any host that speaks SFTP, over the ssh package.
 
 SFTP's rename gives an upload its final name; unlike POSIX's, it refuses an existing name. Files are read in slices:
-paramiko's prefetch of complete files collapses on fast links (paramiko#2519).
+paramiko's prefetch of complete files becomes very slow on fast links (paramiko#2519).
 """
 
 import stat as modes
