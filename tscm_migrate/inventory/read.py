@@ -43,7 +43,7 @@ def find(path: Path | None = None) -> Path | None:
         asked = [(Path(os.environ[ENV]), ENV)]
     for named, by in asked:
         if not is_file(expanded(named)):
-            if expanded(named).is_dir():
+            if os.path.isdir(expanded(named)):  # noqa: PTH112 - Path.is_dir raises for a path that is too long
                 raise InventoryError(f"this is a folder, not a file (named by {by})", f"correct {by}", file=str(named))
             fix = f"correct {by}, or create the file: tscm-migrate init --inventory {quoted(named)}"
             raise InventoryError(f"there is no inventory file here (named by {by})", fix, file=str(named))
