@@ -1,12 +1,13 @@
 """`resume`, `rollback` and `run list|show|report|discard|unlock`: runs of this workstation."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 from invoke.collection import Collection
+from invoke.tasks import Task
 
-from tscm_migrate.events import Emit
 from tscm_migrate.secrets import Secrets
 from tscm_migrate.tasks.base import command, require_terminal, session, site_of, watcher
 from tscm_migrate.ui.console import as_it_is, as_json, say
@@ -95,17 +96,30 @@ def report(
             webbrowser.open(path.absolute().as_uri())
 
 
-@command(trailing="run", help=_OPTIONS)
-def resume(
-    _context: Any,
-    run: str | None = None,
-    yes: bool = False,
-    passphrase_file: str | None = None,
-    json: bool = False,
-    quiet: bool = False,
-    verbose: bool = False,
-    inventory: str | None = None,
-) -> int:
+def _start(
+    body: Callable[..., Any], verb: str, run: str | None = None, yes: bool = False, passphrase_file: str | None = None,
+    json: bool = False, quiet: bool = False, verbose: bool = False, inventory: str | None = None,
+) -> int:  # fmt: skip
+    from tscm_migrate.migration.resume import inventory_of
+
+    shown = watcher(as_json=json, quiet=quiet, verbose=verbose)
+    known = inventory_of(run, verb=verb)  # refuses an unknown run
+    site = site_of(inventory or known)
+    require_terminal(yes=yes)
+    with session(site, shown, yes=yes, passphrase_file=passphrase_file) as opened:
+        return int(body(run, opened, yes=yes))
+
+
+def _again(body: Callable[..., int]) -> Task[Any]:
+    """Make a task of a function that takes keywords: it gets the options of `_start`."""
+    context = inspect.Parameter("_context", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    _, _, *options = inspect.signature(_start).parameters.values()
+    body.__signature__ = inspect.Signature([context, *options])  # type: ignore[attr-defined]
+    return command(trailing="run", help=_OPTIONS)(body)
+
+
+@_again
+def resume(_context: Any, **given: Any) -> int:
     """Continue an interrupted run.
 
     Checks the actual state of both appliances first.
@@ -116,21 +130,11 @@ def resume(
     """
     from tscm_migrate.migration.resume import resume as body
 
-    shown = watcher(as_json=json, quiet=quiet, verbose=verbose)
-    return _start(body, run, shown, verb="resume", yes=yes, inventory=inventory, passphrase_file=passphrase_file)
+    return _start(body, "resume", **given)
 
 
-@command(trailing="run", help=_OPTIONS)
-def rollback(
-    _context: Any,
-    run: str | None = None,
-    yes: bool = False,
-    passphrase_file: str | None = None,
-    json: bool = False,
-    quiet: bool = False,
-    verbose: bool = False,
-    inventory: str | None = None,
-) -> int:
+@_again
+def rollback(_context: Any, **given: Any) -> int:
     """Undo a run, newest step first.
 
     Lists the changes that it will undo, and asks before it starts.
@@ -141,8 +145,7 @@ def rollback(
     """
     from tscm_migrate.migration.rollback import rollback as body
 
-    shown = watcher(as_json=json, quiet=quiet, verbose=verbose)
-    return _start(body, run, shown, verb="roll back", yes=yes, inventory=inventory, passphrase_file=passphrase_file)
+    return _start(body, "roll back", **given)
 
 
 @command(
@@ -159,7 +162,7 @@ def discard(_context: Any, run: str, yes: bool = False, inventory: str | None = 
     """
     from tscm_migrate.migration.rollback import forget as body
 
-    return _start(body, run, watcher(), verb="discard", yes=yes, inventory=inventory)
+    return _start(body, "discard", run, yes=yes, inventory=inventory)
 
 
 @command(positional=["host"], help={"force": "Remove the lock of a run that cannot be proved dead from here."})
@@ -175,16 +178,3 @@ def unlock(_context: Any, host: str, force: bool = False, inventory: str | None 
 
     emit = watcher()
     return int(locks.unlock(site_of(inventory).host(host), secrets=Secrets(emit=emit), emit=emit, force=force))
-
-
-def _start(
-    body: Callable[..., Any], run: str | None, shown: Emit, *, verb: str, yes: bool, inventory: str | None,
-    passphrase_file: str | None = None,
-) -> int:  # fmt: skip
-    from tscm_migrate.migration.resume import inventory_of
-
-    known = inventory_of(run, verb=verb)  # refuses an unknown run
-    site = site_of(inventory or known)
-    require_terminal(yes=yes)
-    with session(site, shown, yes=yes, passphrase_file=passphrase_file) as opened:
-        return int(body(run, opened, yes=yes))
