@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tscm_migrate.appliance.prepared_network import CHECKERS, PreparedNetwork, check_script
-from tscm_migrate.archive.network_rewrite import WantedNetwork, kind_of, rewritten
+from tscm_migrate.archive.network_config import WantedNetwork, kind_of, rewritten
 
 if TYPE_CHECKING:
     from pathlib import Path

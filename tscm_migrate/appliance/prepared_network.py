@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from tscm_migrate.appliance import network
 from tscm_migrate.appliance.appliance import Appliance, quote
-from tscm_migrate.archive.network_rewrite import NotRewritable, WantedNetwork, kind_of, rewritten
+from tscm_migrate.archive.network_config import NotRewritable, WantedNetwork, kind_of, rewritten
 from tscm_migrate.errors import ApplianceError
 
 _FIX = "use --network restore, which lets tsadmin restore the network settings"

@@ -6,8 +6,7 @@ import re
 
 import pytest
 
-from tscm_migrate.archive.network_config import settings
-from tscm_migrate.archive.network_rewrite import NotRewritable, WantedNetwork, kind_of, rewritten
+from tscm_migrate.archive.network_config import NotRewritable, WantedNetwork, kind_of, rewritten, settings
 
 WANTED = WantedNetwork("10.1.1.43", 23, "10.1.1.1", ("10.1.1.2", "10.1.1.3"))
 BARE = WantedNetwork("10.1.1.43", 24)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tscm_migrate.appliance import archives, prepared_network
-from tscm_migrate.archive.network_rewrite import WantedNetwork
+from tscm_migrate.archive.network_config import WantedNetwork
 from tscm_migrate.errors import ApplianceError, Cancelled, TransferError
 from tscm_migrate.events import Message
 from tscm_migrate.migration import estimate, window
