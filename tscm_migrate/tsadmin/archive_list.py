@@ -112,8 +112,20 @@ _HEADING = (
 )
 
 
+# A title above the heading: "Delete a backup" and then "Available backups:".
+_TITLE = re.compile(
+    r"(?:delete|remove|erase|wipe|purge|prune|drop|discard|destroy|compare|send|upload|export|copy|download|rename|move|share|mount)\b",
+    re.IGNORECASE,
+)
+
+
 def unknown_heading(lines: Sequence[str]) -> str:
-    """Return the last of these lines that is a heading of the list below them, if it has a word that is not known."""
+    """Return the last of these lines that is a heading of the list below them, if it has a word that is not known.
+
+    Above the heading, a title that names another action is returned.
+    """
+    if title := next((line for line in lines if _TITLE.match(line)), ""):
+        return title
     for line in reversed(lines):
         words = {word.lower() for word in re.findall(r"[^\W\d_]+", re.sub(r"\S*/\S*", " ", line))}
         if not words <= _HEADING:

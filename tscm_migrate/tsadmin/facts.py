@@ -25,7 +25,7 @@ _OF_ARCHIVE = vocabulary(
     "archive archives backup backups file decrypt decrypting decryption encrypt encrypting encrypted encryption protect protects protected "
     "protection gpg aes passphrase opening unpacking extracting reading checking verifying verified using selected chosen restoring restore "
     "from is are was be will the a this that it its with by and of to for your please wait required needed necessary necessarily must have has at "
-    "least characters long while you type enter choose ok done checksum size bytes kb mb kib mib"
+    "least characters long while you type enter choose ok done checksum size preparing validating valid locating found loading temporary directory working folder starting started process bytes kb mb kib mib"
 )
 # A line above "IP Address:" that consists only of these words is about this system's own network settings.
 _OF_NETWORK = vocabulary(
@@ -149,13 +149,16 @@ class StatedFacts:
         Raises:
             NotNow: there is such a line.
         """
+        listed = any(
+            self.of([line]) == [Kind.DEVICES_EXIST] for line in lines
+        )  # the warning names devices, and asks nothing
         for line in lines[-_MOST:]:
             if is_rule(line) or archive_list.is_row(line):
                 continue
             text = plain(line).rstrip(" .!")
             self._check_values(text)
             known = self.in_text(text) is not None
-            if (bare or not known) and self._names_another(kind, text):
+            if ((bare and not listed) or not known) and self._names_another(kind, text):
                 raise Above(f"the line above it is about something else: {text!r}")
             if not known and not self._is_about(kind, text):
                 self._check_unknown(kind, text)
@@ -198,9 +201,11 @@ class StatedFacts:
         return kind in NETWORK_VALUES and _OTHER_NETWORK.search(text) is not None
 
     def _without_archive(self, text: str) -> str:
-        """Return a line without the name of the archive that is to be restored, and without its folder."""
+        """Return a line without the archive that is to be restored, and without temporary folders."""
         name = re.escape(self._intent.archive or "threatstop_latest")
-        return re.sub(rf"(?:/(?:[\w.-]+/)+)?{name}(?![\w.-]\w)", "", text, flags=re.IGNORECASE)
+        return re.sub(
+            rf"(?:/(?:[\w.-]+/)+)?{name}(?![\w.-]\w)|(?<!\S)/(?:var/)?tmp/[\w./-]*", "", text, flags=re.IGNORECASE
+        )
 
     def _check_values(self, text: str) -> None:
         for row in self._rows:

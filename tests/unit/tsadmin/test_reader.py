@@ -407,7 +407,7 @@ def test_passphrase_is_not_sent_below_a_line_that_may_name_another_secret(above:
     ):
         found = reader().read([*above.split("\n"), question])
         assert (found.answer, found.suggestion, found.kind, found.bare) == (None, None, None, True)
-    for question in ("New passphrase: ", "Retype passphrase: ", "Enter passphrase: "):
+    for question in ("New passphrase: ", "Retype passphrase: ", "Enter encryption passphrase: "):
         assert answer(reader("backup"), f"{above}\n{question}") is None
 
 
@@ -421,10 +421,15 @@ def test_passphrase_is_not_sent_below_a_line_that_may_name_another_secret(above:
 def test_question_for_the_archives_passphrase_is_not_answered_below_a_line_that_names_another_secret(
     above: str,
 ) -> None:
-    found = reader().read([*above.split("\n"), "Enter decryption passphrase: "])
+    assert answer(reader(), f"{above}\nEnter decryption passphrase: ") is None
+    found = reader().read([*above.split("\n"), "Enter the passphrase of the backup: "])
     assert (found.answer, found.kind, found.bare) == (None, None, True)
     assert "the line above it is about something else: " in found.why
-    assert answer(reader(), f"[INFO ] : Reading the bundle\n{NAME}\nEnter decryption passphrase: ") == "pass phrase"
+    assert answer(reader(), f"[INFO ] : Reading the bundle\n{NAME}\nBackup passphrase: ") == "pass phrase"
+    assert (
+        answer(reader(), f"{DEVICES}[INFO ] : Working directory /tmp/ts.x1\nEnter decryption passphrase: ")
+        == "pass phrase"
+    )
 
 
 @pytest.mark.parametrize(
@@ -474,7 +479,7 @@ def test_secret_is_not_sent_to_a_question_for_another_secret(text: str) -> None:
     [
         "Backups to compare:", "Send to support:", "Recycle bin:", "Recycle bin:\n#  File  Size\n---", "[INFO ] : Upload one of these archives:", "Archives to verify",
         "Copy which archive?", "Backups that are to be encrypted again", "Rename a backup", "Which archive shall be the default of the schedule?",
-        "Mark a backup as damaged", "Backups of the database", "Export to S3", "Backups (partial, unsigned):", "Keep one of these:", "Backups not to restore:",
+        "Mark a backup as damaged", "Backups of the database", "Export to S3", "Backups (partial, unsigned):", "Delete a backup\n\nAvailable backups:", "Keep one of these:", "Backups not to restore:",
     ],
 )  # fmt: skip
 def test_number_of_the_archive_is_not_typed_below_a_list_for_something_else(heading: str) -> None:
