@@ -94,6 +94,17 @@ def test_functions_named_in_contributing_exist() -> None:
             body = getattr(definitions[0], "body", [])
 
 
+def test_modules_named_in_pages_exist() -> None:
+    pages = [ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+    named = {
+        (page.relative_to(ROOT).as_posix(), name)
+        for page in pages
+        for name in re.findall(r"`([a-z0-9_/.]+\.py)`", page.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 10
+    assert [pair for pair in sorted(named) if not any((base / pair[1]).is_file() for base in (ROOT, PACKAGE))] == []
+
+
 def upward_imports(module: str) -> Iterator[str]:
     """Yield a message for each import of a module from a higher layer."""
     here = part_of(module)
