@@ -52,9 +52,6 @@ class Step(engines.Step):
         first = yield Action("tscm-old", "first action", lambda: self._act("first"), "planned")
         yield Action("tscm-old", f"second action after {first}", lambda: self._act("second"))
 
-    def verify(self, _m: Migration) -> None:
-        self._act("verify")
-
     def revert(self, _m: Migration, undo: dict[str, Any]) -> Actions:
         yield Action("tscm-old", f"undo what was {undo.get('times')}", lambda: self._act("revert"))
 
@@ -71,18 +68,18 @@ def test_step_is_written_to_the_journal_before_it_is_applied(tmp_path: Path) -> 
     written: list[str] = []
     step.during = lambda: written.append(events_of(m)[-1])
     Engine(m, [step]).run()
-    assert done == ["one capture", "one first", "one second", "one verify"]
-    assert written == ["run-started", "action-started one", "action-started one", "action-done one"]
+    assert done == ["one capture", "one first", "one second"]
+    assert written == ["run-started", "action-started one", "action-started one"]
     assert events_of(m)[1:3] == ["captured one", "step-started one"], (
         "the undo data is on the disk before the step starts"
     )
-    assert events_of(m)[-1] == "step-done one"
+    assert events_of(m)[-2:] == ["action-done one", "step-done one"]
     assert [e.detail for e in seen if isinstance(e, StepFinished)] == [""]
     assert [e.describes for e in seen if isinstance(e, ActionStarted)] == ["first action", "second action after first"]
     assert [(e.step, e.title) for e in seen if isinstance(e, StepStarted)] == [("one", "Test")]
 
 
-@pytest.mark.parametrize("part", ["capture", "first", "second", "verify"])
+@pytest.mark.parametrize("part", ["capture", "first", "second"])
 def test_error_in_any_part_of_a_step_stops_the_run(tmp_path: Path, part: str) -> None:
     m, seen = migration(tmp_path)
     done: list[str] = []
@@ -107,7 +104,7 @@ def test_resume_skips_done_steps_and_keeps_the_first_captured_state(tmp_path: Pa
     captured = m.journal.record.undo["two"]
     again: list[str] = []
     Engine(m, [Step("one", again), Step("two", again)]).run()
-    assert again == ["two first", "two second", "two verify"]
+    assert again == ["two first", "two second"]
     assert m.journal.record.undo["two"] == captured, "the state is not captured again from the changed appliance"
 
 
@@ -125,10 +122,10 @@ def test_interrupt_stops_before_the_next_action_or_step(tmp_path: Path) -> None:
     assert done == ["one capture", "one first"]
     assert events_of(m)[-1] == "step-failed one"
     m.interrupts.asked = ""
-    one.during = lambda: request() if done[-1] == "one verify" else None
+    one.during = lambda: request() if done[-1] == "one second" else None
     with m.interrupts.careful(), pytest.raises(KeyboardInterrupt):
         Engine(m, [one, two]).run()
-    assert done[-1] == "one verify"
+    assert done[-1] == "one second"
     assert events_of(m)[-1] == "step-done one"
 
 
@@ -289,14 +286,14 @@ def test_seconds_of_actions_and_steps_are_in_journal_and_events(
     engine.run()
     assert engine.roll_back() == []
     with pytest.raises(ApplianceError):
-        Engine(m, [Step("two", [], fails="verify")]).run()
+        Engine(m, [Step("two", [], fails="second")]).run()
     rows = [json.loads(line) for line in m.journal.path.read_text(encoding="utf-8").splitlines()]
     timed = [(row["event"], row["data"]["seconds"]) for row in rows if "seconds" in row["data"]]
     action = ("action-done", 0.123)
-    assert timed == [action, action, ("step-done", 0.617), action, action, action, ("step-failed", 0.617)]
-    assert [e.seconds for e in seen if isinstance(e, ActionFinished)] == [0.123] * 5
+    assert timed == [action, action, ("step-done", 0.617), action, action, ("step-failed", 0.494)]
+    assert [e.seconds for e in seen if isinstance(e, ActionFinished)] == [0.123] * 4
     finished = [(e.step, e.state, e.seconds) for e in seen if isinstance(e, StepFinished)]
-    assert finished == [("one", "done", 0.617), ("one", "reverted", 0.37), ("two", "failed", 0.617)]
+    assert finished == [("one", "done", 0.617), ("one", "reverted", 0.37), ("two", "failed", 0.494)]
 
 
 def test_failed_undo_is_an_event_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -312,13 +309,13 @@ def test_failed_undo_is_an_event_with_its_reason(tmp_path: Path, monkeypatch: py
     assert (finished.state, finished.seconds, finished.detail) == ("failed", 0.247, str(error))
 
 
-def test_step_without_actions_is_skipped_and_verified(tmp_path: Path) -> None:
+def test_step_without_actions_is_skipped(tmp_path: Path) -> None:
     m, seen = migration(tmp_path)
     done: list[str] = []
     step = Step("one", done)
     step.apply = lambda _m: _nothing()  # type: ignore[method-assign]
     Engine(m, [step]).run()
-    assert done == ["one capture", "one verify"]
+    assert done == ["one capture"]
     (finished,) = [e for e in seen if isinstance(e, StepFinished)]
     assert finished.state == "skipped"
     last = json.loads(m.journal.path.read_text(encoding="utf-8").splitlines()[-1])
@@ -336,9 +333,9 @@ def test_repeated_step_keeps_the_first_captured_state(tmp_path: Path) -> None:
     engine = Engine(m, [Step("one", done)])
     engine.run()
     engine.run()
-    assert done == ["one capture", "one first", "one second", "one verify"], "a finished step is not repeated"
+    assert done == ["one capture", "one first", "one second"], "a finished step is not repeated"
     engine.run_step(engine.steps[0])
-    assert done[4:] == ["one first", "one second", "one verify"]
+    assert done[3:] == ["one first", "one second"]
 
 
 class Asks(engines.Step):
