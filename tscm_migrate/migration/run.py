@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tscm_migrate import __version__
-from tscm_migrate.errors import Cancelled, Exit, MigrateError, Refused, UsageError
+from tscm_migrate.errors import Cancelled, Exit, Interrupted, MigrateError, Refused, UsageError
 from tscm_migrate.events import Emit, Estimated, Message, RunFinished, RunStarted, StepFinished, StepStarted
 from tscm_migrate.migration import (
     checks,
@@ -117,12 +117,25 @@ def migrate_in_window(options: MigrateOptions, session: Session, *, times: windo
     opens, closes = _iso(chosen.opens), _iso(chosen.closes)
     options = replace(options, yes=True, not_before=opens, not_after=closes, stage_at=None)
     if options.rehearsal:
-        window.wait(stage, "for the time of the rehearsal", emit, times)
+        _wait(stage, "for the time of the rehearsal", emit, times)
         migrate(replace(options, pause_before=None), session, only_rehearsal="rehearse")
         done = estimate.known(options.from_ or options.to, options.to)
         options = replace(options, rehearsed=done.run if done else "")
-    window.wait(chosen.opens, "for the change window", emit, times)
+    _wait(chosen.opens, "for the change window", emit, times)
     return migrate(options, session)
+
+
+def _wait(until: datetime | None, what: str, emit: Emit, times: window.Clock) -> None:
+    """Wait until a time, while nothing is paused or locked.
+
+    Raises:
+        Interrupted: by Ctrl-C.
+    """
+    try:
+        window.wait(until, what, emit, times)
+    except KeyboardInterrupt:
+        emit(Message(f"stopped waiting {what}", "warning"))
+        raise Interrupted("nothing is paused or locked", "start again: run the same command again") from None
 
 
 def with_fixed_end(options: MigrateOptions, zone_name: str, now: datetime) -> MigrateOptions:

@@ -6,13 +6,16 @@ import os
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from tscm_migrate.errors import Exit, UsageError, WindowClosed
-from tscm_migrate.events import Event, Waiting
-from tscm_migrate.migration.run import with_fixed_end
+from tscm_migrate.errors import Exit, Interrupted, UsageError, WindowClosed
+from tscm_migrate.events import Event, Message, Waiting
+from tscm_migrate.migration.context import Session
+from tscm_migrate.migration.run import migrate_in_window, with_fixed_end
 from tscm_migrate.migration.window import Clock, Window, of_options, wait, zone_of
 from tscm_migrate.options import MigrateOptions
 
@@ -223,3 +226,18 @@ def test_both_zones_are_shown() -> None:
     assert Window().text(BERLIN) == "any time"
     with pytest.raises(UsageError, match="not a known time zone"):
         zone_of("Europe/Atlantis")
+
+
+def test_ctrl_c_while_waiting_reports_that_nothing_is_paused() -> None:
+    class Stopped(Clock):
+        def sleep(self, seconds: float) -> None:
+            raise KeyboardInterrupt
+
+    emitted: list[Event] = []
+    later = datetime.now(UTC) + timedelta(hours=1)
+    options = MigrateOptions(from_="a", to="b", yes=True, rehearsal=False, not_before=later.isoformat())
+    inventory: Any = SimpleNamespace(policy=SimpleNamespace(zone="UTC"))
+    unused: Any = None
+    with pytest.raises(Interrupted, match="nothing is paused or locked"):
+        migrate_in_window(options, Session(inventory, unused, emitted.append, unused), times=Stopped())
+    assert Message("stopped waiting for the change window", "warning") in emitted
