@@ -229,9 +229,8 @@ def test_both_zones_are_shown() -> None:
 
 
 def test_ctrl_c_while_waiting_reports_that_nothing_is_paused() -> None:
-    class Stopped(Clock):
-        def sleep(self, seconds: float) -> None:
-            raise KeyboardInterrupt
+    def stop(_seconds: float) -> None:
+        raise KeyboardInterrupt
 
     emitted: list[Event] = []
     later = datetime.now(UTC) + timedelta(hours=1)
@@ -239,5 +238,5 @@ def test_ctrl_c_while_waiting_reports_that_nothing_is_paused() -> None:
     inventory: Any = SimpleNamespace(policy=SimpleNamespace(zone="UTC"))
     unused: Any = None
     with pytest.raises(Interrupted, match="nothing is paused or locked"):
-        migrate_in_window(options, Session(inventory, unused, emitted.append, unused), times=Stopped())
+        migrate_in_window(options, Session(inventory, unused, emitted.append, unused), times=Clock(sleep=stop))
     assert Message("stopped waiting for the change window", "warning") in emitted
