@@ -1,4 +1,8 @@
-"""Appliances with unknown questions: refused without changes, learned with `prompts learn`, then migrated."""
+"""Appliances with unknown questions: refused without changes, learned, then migrated.
+
+One program is learned with `prompts learn`, which takes minutes: each unknown question is asked only after some seconds
+of silence, and it restores several times. The dialects of the others are learned from their recorded questions.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.migrations import MIGRATE, all_output, keys_of, needed
-from tests.support.person import NEWEST, TaughtAnswer, learn
+from tests.support.person import FRAMED, NEWEST, TaughtAnswer, learn
 from tests.support.programs import install_program
+from tests.support.taught import PASSPHRASE, teach
 
 if TYPE_CHECKING:
     import subprocess
@@ -20,66 +25,16 @@ if TYPE_CHECKING:
 
 pytestmark = needed(500)
 
-PHRASE = "Grüße & 'Quotes' $HOME"
-ENV = {"TSCM_PASSPHRASE": PHRASE}
-# Answers of an operator who restores the SSH identity, and not the cron files.
-TINTO = (
-    TaughtAnswer("Protect the archive with a password", "yes", "encrypt"),
-    TaughtAnswer("New archive password|The same once more|Archive password", PHRASE, "passphrase"),
-    TaughtAnswer("Pick one", NEWEST, "archive"),
-    TaughtAnswer("secure shell identity", "yes", "ssh"),
-    TaughtAnswer("scheduled jobs", "no", "cron"),
-    TaughtAnswer("Type overwrite", "overwrite", "devices-exist"),
-    TaughtAnswer("Is the above correct", "yes", "network"),
-)
-QUAY = (
-    TaughtAnswer("Protect it, and all later ones", "y", "encrypt"),
-    TaughtAnswer("GPG secret|Once more", PHRASE, "passphrase"),
-    TaughtAnswer("-- more --", "", "pager"),
-    TaughtAnswer("lose what is set here", "y", "devices-exist"),
-    TaughtAnswer("present itself with it", "y", "ssh"),
-    TaughtAnswer("Put it in place", "n", "cron"),
-    TaughtAnswer("Take that address over", "y", "network"),
-    TaughtAnswer(r"threatstop_backup_[\d_-]+", NEWEST, "archive"),
-)
-PLOVER = (
-    TaughtAnswer(r"ENCRYPT \[E\], PLAIN", "e", "encrypt"),
-    TaughtAnswer("FILE NAME", "", "offered-name"),
-    TaughtAnswer("PASSPHRASE|ONCE MORE", PHRASE, "passphrase"),
-    TaughtAnswer("WHICH ONE", NEWEST, "archive"),
-    TaughtAnswer("USE THIS ONE", "y", "proceed"),
-    TaughtAnswer(r"3 \[X\] CRON", "3", "literal"),
-    TaughtAnswer(r"3 \[ \] CRON  4 \[ \]", "4", "literal"),
-    TaughtAnswer(r"3 \[ \] CRON  4 \[X\]", "g", "literal"),
-    TaughtAnswer(r"CONTINUE\? ", "y", "devices-exist"),
-    TaughtAnswer("IN PROGRESS", "y", "under-way"),
-)
+ENV = {"TSCM_PASSPHRASE": PASSPHRASE}
+# Answers of an operator who restores neither the SSH identity nor the cron files.
 HAUS = (
     TaughtAnswer("encrypted with a passphrase", "y", "encrypt"),
-    TaughtAnswer("the new passphrase|once more|Passphrase of this backup", PHRASE, "passphrase"),
+    TaughtAnswer("the new passphrase|once more|Passphrase of this backup", PASSPHRASE, "passphrase"),
     TaughtAnswer("Which Nr", NEWEST, "archive"),
     TaughtAnswer("Take over the network settings", "y", "network"),
     TaughtAnswer("Go on all the same", "y", "devices-exist"),
     TaughtAnswer("also the SSH configuration", "n", "ssh"),
     TaughtAnswer("also the cron files", "n", "cron"),
-)
-CLERK = (
-    TaughtAnswer("protected by means of encryption", "yes", "encrypt"),
-    TaughtAnswer("Kindly specify the passphrase", PHRASE, "passphrase"),
-    TaughtAnswer("Kindly enter the number", NEWEST, "archive"),
-    TaughtAnswer("identity of the secure shell", "no", "ssh"),
-    TaughtAnswer("Cron configuration files", "no", "cron"),
-    TaughtAnswer("really wish to proceed", "yes", "devices-exist"),  # prose: keep
-    TaughtAnswer("Shall the network configuration", "yes", "network"),
-)
-TERSE = (
-    TaughtAnswer("encrypt[?]", "y", "encrypt"),
-    TaughtAnswer("pw: ", PHRASE, "passphrase"),
-    TaughtAnswer("# ", NEWEST, "archive"),
-    TaughtAnswer("ip .* -> ", "y", "network"),
-    TaughtAnswer("devices exist, overwrite", "y", "devices-exist"),
-    TaughtAnswer("ssh[?]", "n", "ssh"),
-    TaughtAnswer("cron[?]", "n", "cron"),
 )
 # All files except those that may change in a refused run: archives, logs, and the stored encryption settings.
 FILES = (
@@ -100,23 +55,28 @@ def etc_of(lab: NamespaceLab, name: str) -> str:
 
 @dataclass(frozen=True)
 class Case:
-    """One simulated program, its two appliances, and the options of the migration; each option occurs once."""
+    """The two appliances of one simulated program, and the options of the migration; each option occurs once."""
 
-    known: tuple[TaughtAnswer, ...]
     profile: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
-    options: tuple[str, ...] = ()
+    options: tuple[str, ...] = ("--no-rehearsal",)
+
+    @property
+    def env(self) -> dict[str, str]:
+        return ENV | ({"TSCM_SUDO_PASSWORD": SUDO} if "sudo_password" in self.profile else {})
 
 
 SUDO = "hunter2-of-the-lab"
 BUSY, GRUMBLE = "quay-09", "The portal could not be reached (error 7)."
 CASES = {
-    "tinto": Case(TINTO, settings={"forgets_file": "yes"}),
-    "quay": Case(QUAY, settings={"busy": BUSY}),
-    "plover": Case(PLOVER),
-    "haus": Case(HAUS, settings={"grumble": GRUMBLE}, options=("--no-restore-ssh",)),
-    "clerk": Case(CLERK, {"hostname": "tsclient", "login_shell": "/usr/bin/dash"}, options=("--restore-cron",)),
-    "terse": Case(TERSE, {"sudo_password": SUDO, "login_shell": "/usr/bin/zsh"}),
+    "haus": Case(settings={"grumble": GRUMBLE}, options=("--no-restore-ssh",)),
+    "tinto": Case(settings={"forgets_file": "yes"}),
+    "quay": Case(settings={"busy": BUSY}),
+    "plover": Case(),
+    "clerk": Case(
+        {"hostname": "tsclient", "login_shell": "/usr/bin/dash"}, options=("--restore-cron", "--no-rehearsal")
+    ),
+    "terse": Case({"sudo_password": SUDO, "login_shell": "/usr/bin/zsh"}),
 }
 MARK = "# from tscm-old"
 DEVICES = {
@@ -129,25 +89,43 @@ DEVICES = {
 }
 
 
-@pytest.mark.slow(160)
-@pytest.mark.parametrize("program", CASES)
-def test_unknown_questions_are_refused_learned_and_then_answered(make_lab: MakeLab, program: str) -> None:
+def lab_of(make_lab: MakeLab, program: str) -> NamespaceLab:
     case = CASES[program]
     lab = make_lab(case.profile, case.profile)
-    env = ENV | ({"TSCM_SUDO_PASSWORD": SUDO} if "sudo_password" in case.profile else {})
     install_program(lab, program, sudo_password="sudo_password" in case.profile, **case.settings)
     lab.on("old", f"echo '{MARK}' >> /etc/cron.d/multidevice-core")
-    before, etc, keys = files_of(lab), etc_of(lab, "old"), {name: keys_of(lab, name) for name in ("old", "new")}
-    result = lab.run_tool(*MIGRATE, "--yes", *case.options, env=env, timeout=400)
+    return lab
+
+
+@pytest.mark.slow(120)
+def test_unknown_questions_are_refused_learned_and_then_answered(make_lab: MakeLab) -> None:
+    case, lab = CASES["haus"], lab_of(make_lab, "haus")
+    before = files_of(lab)
+    result = migrate(lab, case)
     assert result.returncode == 3, all_output(result)
     assert "prompts learn tscm-new --from tscm-old" in result.stderr, all_output(result)
     assert_unchanged(lab, before, all_output(result))
 
-    shown = learn(lab, case.known, env=env)
-    assert PHRASE not in lab.inventory.with_name("dialect.toml").read_text()
+    shown = learn(lab, HAUS, env=case.env)
+    questions = FRAMED.findall(shown)
+    assert len(questions) == len(set(questions)), "a learned answer is used when the question is asked again"
+    assert PASSPHRASE not in lab.inventory.with_name("dialect.toml").read_text()
     assert_unchanged(lab, before, shown)
+    assert_migrates(lab, "haus")
 
-    result = migrate(lab, case, env)
+
+@pytest.mark.slow(40)
+@pytest.mark.parametrize("program", [program for program in CASES if program != "haus"])
+def test_learned_dialect_answers_all_questions_of_a_migration(make_lab: MakeLab, program: str) -> None:
+    lab = lab_of(make_lab, program)
+    teach(program, lab.inventory.with_name("dialect.toml"))
+    assert_migrates(lab, program)
+
+
+def assert_migrates(lab: NamespaceLab, program: str) -> None:
+    """Migrate with the learned answers, and check the result."""
+    case, etc, keys = CASES[program], etc_of(lab, "old"), {name: keys_of(lab, name) for name in ("old", "new")}
+    result = migrate(lab, case)
     assert result.returncode == 0, all_output(result)
     assert lab.addresses() == {"old": None, "new": "10.1.1.43"}
     assert lab.collisions() == []
@@ -162,7 +140,7 @@ def test_unknown_questions_are_refused_learned_and_then_answered(make_lab: MakeL
     assert not re.search(r"^(?:chosen|key '') *$|^key '':", log, re.MULTILINE), (
         "the end of input was not used as an answer"
     )
-    assert not re.search(re.escape(PHRASE), result.stdout + result.stderr)
+    assert not re.search(re.escape(PASSPHRASE), result.stdout + result.stderr)
 
 
 def assert_unchanged(lab: NamespaceLab, before: dict[str, list[str]], message: str) -> None:
@@ -170,8 +148,8 @@ def assert_unchanged(lab: NamespaceLab, before: dict[str, list[str]], message: s
     assert files_of(lab) == before, message
 
 
-def migrate(lab: NamespaceLab, case: Case, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return lab.run_tool(*MIGRATE, "--yes", *case.options, env=env, timeout=400)
+def migrate(lab: NamespaceLab, case: Case) -> subprocess.CompletedProcess[str]:
+    return lab.run_tool(*MIGRATE, "--yes", *case.options, env=case.env, timeout=400)
 
 
 TINTO_TAUGHT = """

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.taught import PASSPHRASE, RECORDED, reader_of, teach, typed
 from tests.unit.tsadmin.corpora import NAME
 from tests.unit.tsadmin.support import SHIPPED, answer, intent, reader, say
+from tscm_migrate.model import Secret
 from tscm_migrate.tsadmin.dialect import Kind, load
 from tscm_migrate.tsadmin.reader import QuestionReader
 from tscm_migrate.tsadmin.recording import Recorded, Recording
@@ -254,3 +256,16 @@ def test_question_below_an_unknown_line_is_learned_with_that_line(tmp_path: Path
     taught(file, text, typed, Kind.LITERAL)
     assert again(file, text.replace("7", "8")) == typed
     assert again(file, text.replace("jars", "tins")) is None
+
+
+@pytest.mark.parametrize("program", RECORDED)
+def test_dialect_learned_from_recorded_questions_answers_them_again(tmp_path: Path, program: str) -> None:
+    file = tmp_path / "dialect.toml"
+    teach(program, file)
+    assert PASSPHRASE not in file.read_text(encoding="utf-8")
+    for question in RECORDED[program]["questions"]:
+        understood = reader_of(program, question["dialogue"], file).read(question["lines"])
+        assert understood.kind == question["kind"], question
+        wanted = {"ssh": "n", "cron": "n"}.get(question["kind"], typed(question))
+        given = understood.answer.reveal() if isinstance(understood.answer, Secret) else understood.answer
+        assert given == wanted, question
