@@ -26,7 +26,9 @@ def make_key(home: Path, name: str, *more: str) -> str:
 
 @contextmanager
 def keyring() -> Iterator[Path]:
-    """Yield an empty keyring; its agent ends with the context."""
+    """Yield an empty keyring; its agent ends with the context, also after an error."""
     with tempfile.TemporaryDirectory(prefix="k", dir="/tmp") as folder:
-        yield Path(folder)
-        subprocess.run(["gpgconf", "--homedir", folder, "--kill", "all"], check=False, timeout=100)
+        try:
+            yield Path(folder)
+        finally:
+            subprocess.run(["gpgconf", "--homedir", folder, "--kill", "all"], check=False, timeout=100)
