@@ -97,7 +97,7 @@ def lab_of(make_lab: MakeLab, program: str) -> NamespaceLab:
     return lab
 
 
-@pytest.mark.slow(120)
+@pytest.mark.slow(160)
 def test_unknown_questions_are_refused_learned_and_then_answered(make_lab: MakeLab) -> None:
     case, lab = CASES["haus"], lab_of(make_lab, "haus")
     before = files_of(lab)
