@@ -169,7 +169,7 @@ class StatedFacts:
         if kind in YES_NO and _LEGEND.search(_BOTH.sub(" ", text)):
             raise ChangedMeaning(f"the line above it may change what yes means: {text!r}")
         if (choice := take_apart(text).choice) and not choice.text[0].isalnum():
-            raise Above(f"another question is above it: {text!r}")
+            raise NotNow(f"another question is above it: {text!r}")
         if kind in (Kind.NETWORK, Kind.APPLY) and re.search(IPV4, text):
             raise Above(f"no row knows the address above it: {text!r}")
 
