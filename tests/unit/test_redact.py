@@ -321,6 +321,23 @@ def test_host_name_stays_readable_also_when_registered_after_the_secret(known: R
     assert redact.clean("gw-frankfurt-7") == "gw-frankfurt-7"
 
 
+def test_encodings_of_a_secret_are_made_once(known: Redactor, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = list[str]()
+    really = redact._forms
+
+    def count(value: str) -> set[str]:
+        made.append(value)
+        return really(value)
+
+    monkeypatch.setattr(redact, "_forms", count)
+    for secret in ("first-secret-9", "other-secret-9", "first-secret-9"):
+        known.add(secret)
+    known.spare("tscm-old")
+    known.spare("gw-first-secret-9")
+    assert made == ["first-secret-9", "other-secret-9"]
+    assert redact.clean("first-secret-9 other-secret-9") == f"first-secret-9 {BLANK}"
+
+
 def test_text_after_an_unterminated_sequence_is_shown() -> None:
     """Otherwise, an appliance could hide our own text with such a sequence."""
     assert printable("\x1b]0;evil\nwhat to do: x") == "0;evil\nwhat to do: x"

@@ -73,6 +73,7 @@ class Redactor:
 
     def __init__(self) -> None:
         self._values: frozenset[str] = frozenset()
+        self._forms: frozenset[str] = frozenset()  # the values in every encoding; it takes long to make them
         self._long: tuple[str, ...] = ()  # values that are also searched for in rows of numbers
         self._own: frozenset[str] = frozenset()
         self._everywhere: re.Pattern[str] | None = None
@@ -81,8 +82,8 @@ class Redactor:
 
     def add(self, value: str) -> None:
         """Blank this value from now on, in every encoding that is written anywhere."""
-        if value.strip():
-            self._values |= {value}
+        if value.strip() and value not in self._values:
+            self._values, self._forms = self._values | {value}, self._forms | _forms(value)
             self._compile()
 
     def spare(self, *texts: str) -> None:
@@ -121,7 +122,7 @@ class Redactor:
     def _compile(self) -> None:
         everywhere: set[str] = set()
         ordinary: set[str] = set()
-        for form in {form for value in self._values for form in _forms(value)}:
+        for form in self._forms:
             (ordinary if self._is_ordinary(form) else everywhere).add(form)
         self._ordinary = _pattern(ordinary, r"(?<![\w/.-]){}(?![\w/-]|\.\w)")
         self._everywhere = _pattern(everywhere, "{}")
