@@ -24,6 +24,7 @@ SUMS, SIGNATURE, JOURNAL = "SHA256SUMS", "SHA256SUMS.asc", "journal.jsonl"
 _HASHED = (report.HTML, report.JSON, JOURNAL, report.COMMANDS)
 _REQUIRED = (report.HTML, report.JSON, JOURNAL)
 _LARGEST = 64 << 20  # bytes of one file; a journal or a report has some hundred kilobytes
+_VERSION = re.compile(r"\d[\w.+!-]{0,40}", re.ASCII)  # it is shown as a part of a command
 _LINE = re.compile(r"([0-9a-f]{64})  ([\w.]{1,40})")
 
 
@@ -35,7 +36,7 @@ class CheckedBundle:
     outcome: str
     files: tuple[str, ...]
     signature: signatures.SignatureCheck | None
-    compared: bool = True  # False: the report is of another version, and could not be made again of the journal
+    made_by: str = ""  # another version, whose report this one cannot make again of the journal; "": it was compared
 
     def lines(self) -> list[str]:
         """Return what was found, for a person."""
@@ -44,10 +45,14 @@ class CheckedBundle:
             *(f"  ok  {name}" for name in self.files),
             "  ok  chain of the journal",
         ]
-        if self.compared:
+        if not self.made_by:
             shown.append("  ok  the report matches the journal and the commands")
         else:
-            shown.append("  the report was written by another version of tscm-migrate: not compared with the journal")
+            shown.append(
+                f"  the report was written by version {self.made_by} of tscm-migrate: not compared with the journal; "
+                f"to compare it, run this check with that version: pipx run --spec tscm-migrate=={self.made_by} "
+                "tscm-migrate report check FILE"
+            )
         if self.signature is None:
             return [*shown, "  not signed: its parts fit each other, but nothing proves who made it"]
         name = f" ({self.signature.name})" if self.signature.name else ""
@@ -104,12 +109,12 @@ def check(path: Path, render: Callable[[dict[str, Any]], str], signed_by: str = 
     listed = dict(_listed(str(path), files[SUMS]))
     verdict = signatures.verify(files[SUMS], files[SIGNATURE]) if SIGNATURE in files else None
     faults = [*_differences(files, listed), *_signature_faults(verdict, signed_by)]
-    run, outcome, compared = "", "", True
+    run, outcome, made_by = "", "", ""
     if not faults:
-        run, outcome, compared, faults = _contents(str(path), files, render)
+        run, outcome, made_by, faults = _contents(str(path), files, render)
     if faults:
         raise BundleDamaged(str(path), "; ".join(faults))
-    return CheckedBundle(run, outcome, tuple(sorted(listed)), verdict, compared)
+    return CheckedBundle(run, outcome, tuple(sorted(listed)), verdict, made_by)
 
 
 def _differences(files: Mapping[str, bytes], listed: Mapping[str, str]) -> Iterator[str]:
@@ -164,12 +169,12 @@ def _listed(path: str, sums: bytes) -> list[tuple[str, str]]:
 
 def _contents(
     path: str, files: Mapping[str, bytes], render: Callable[[dict[str, Any]], str]
-) -> tuple[str, str, bool, list[str]]:
+) -> tuple[str, str, str, list[str]]:
     """Check the chain of the journal, and that the report matches the journal and the commands.
 
     Returns:
-        The run's id, its outcome, whether the report could be made again, and what differs. It cannot be made again by
-        another version of this program than the one that wrote it.
+        The run's id, its outcome, the version that wrote the report if it is another one than this, and what differs.
+        Only the version that wrote a report can make it again.
 
     Raises:
         BundleDamaged: a file cannot be read, or the chain is broken.
@@ -182,9 +187,12 @@ def _contents(
             raise BundleDamaged(path, "the chain of the journal is broken")
         if len(entries) != lines or (entries[0].data if entries else {}).get("run") != run:
             raise BundleDamaged(path, "the report was not made from this journal")
-        if data["environment"]["report_by"] != __version__:
-            return run, outcome, False, []
-        return run, outcome, True, _report_faults(data, entries, files, render)
+        made_by = str(data["environment"]["report_by"])
+        if made_by != __version__:
+            if not _VERSION.fullmatch(made_by):
+                raise BundleDamaged(path, "the report does not name the version that wrote it")
+            return run, outcome, made_by, []
+        return run, outcome, "", _report_faults(data, entries, files, render)
     except BundleDamaged:
         raise
     except Exception as error:  # a bundle is foreign input: anything may be missing in it or of another type

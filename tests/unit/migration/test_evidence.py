@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import tarfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +17,7 @@ import pytest
 from tests.support.gpg import gpg, keyring, make_key
 from tests.unit.test_redact import ENCODINGS
 from tests.unit.ui.test_report import RUN, a_run
+from tscm_migrate import __version__
 from tscm_migrate.errors import BundleDamaged, UsageError
 from tscm_migrate.events import CommandRun, Message, Prompted, RunFinished, RunStarted
 from tscm_migrate.migration import bug_report, evidence, report
@@ -215,9 +216,26 @@ def test_fingerprint_is_accepted_in_the_format_of_gpg() -> None:
 
 
 def test_report_of_another_version_is_not_compared(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evidence, "__version__", "99.0")
+    monkeypatch.setattr(evidence, "__version__", "99.0")  # of the program that checks
     found = evidence.check(packed, run_report.render)
-    assert any("another version of tscm-migrate: not compared" in line for line in found.lines())
+    assert any("not compared with the journal" in line for line in found.lines())
+    assert any(f"pipx run --spec tscm-migrate=={__version__} " in line for line in found.lines())
+
+
+@pytest.mark.parametrize("version", ["", "1; rm -rf /", "x", "1" * 50, None])
+def test_bundle_with_an_invalid_version_is_refused(tmp_path: Path, version: str | None) -> None:
+    a_run(tmp_path)
+    path, _ = evidence.pack(RUN, tmp_path, run_report.render, sign=False, root=tmp_path)
+    with tarfile.open(path) as tar:
+        files = {PurePosixPath(one.name).name: tar.extractfile(one).read() for one in tar}  # type: ignore[union-attr]
+    data = json.loads(files["report.json"])
+    data["environment"]["report_by"] = version
+    files["report.json"] = json.dumps(data).encode()
+    hashed = sorted(files.keys() - {evidence.SUMS})
+    sums = "".join(f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in hashed)
+    path.write_bytes(evidence._archive("tscm-run", files | {evidence.SUMS: sums.encode()}))
+    with pytest.raises(BundleDamaged, match="does not name the version"):
+        evidence.check(path, run_report.render)
 
 
 def test_signature_of_an_unknown_key_is_refused(tmp_path: Path, signer: str, monkeypatch: pytest.MonkeyPatch) -> None:
