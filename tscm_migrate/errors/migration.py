@@ -81,7 +81,7 @@ class NotifyStops(MigrateError):
     code = "notify.stops"
     retry = Retry.AFTER_REMEDY
     text = "the {name} command at {step} {problem}"
-    advice = 'fix the command, then resume the run; or let it only warn: on_failure = "warn" in [notify]'
+    advice = 'fix the command, then run this again; or let it only warn: on_failure = "warn" in [notify]'
 
     name: str
     step: str

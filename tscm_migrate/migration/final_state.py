@@ -246,7 +246,7 @@ def settle(appliance: Appliance, *, timeout: float = STILL) -> None:
             first = running[0]
             raise ApplianceError(
                 appliance.name,
-                f"pid {first.pid} still runs after {first.elapsed} s: {first.args[:120]}; end it there, then resume",
+                f"pid {first.pid} still runs after {first.elapsed} s: {first.args[:120]}; end it there",
             )
         appliance.emit(Waiting(f"for pid {running[0].pid} to end", waited, timeout, appliance.name))
         time.sleep(1.0)
