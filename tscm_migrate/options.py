@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from tscm_migrate.util import redact
 from tscm_migrate.util.private import expanded
 from tscm_migrate.util.text import parse_limit, seconds_of, suggestion
 
@@ -180,6 +181,7 @@ class MigrateOptions:
         values.setdefault("from_", "")
         options = cls(**_with_hosts(values))
         options.check()
+        redact.known.spare(options.archive, options.store or "")  # a resume reads them from the journal
         return options
 
     def check(self) -> None:

@@ -19,6 +19,7 @@ from tscm_migrate.inventory import inventory, trust
 from tscm_migrate.inventory.inventory import Inventory, adhoc, parse
 from tscm_migrate.inventory.model import FileModel, HostModel, describe
 from tscm_migrate.model import Commands, Hooks, Host, Paths, Policy
+from tscm_migrate.util import redact
 from tscm_migrate.util.operator_command import quoted
 from tscm_migrate.util.private import config_folder, expanded, is_file
 from tscm_migrate.util.text import suggestion
@@ -132,6 +133,7 @@ class InventoryReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        redact.known.spare(str(path.absolute()))  # a resume reads it from the journal
         trust.check(path, "the inventory")
         text = _read(path)
         self.lines = lines_of(text)

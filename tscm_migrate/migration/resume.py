@@ -58,14 +58,20 @@ def warn_of_other_runs(m: Migration, asked: str | None) -> None:
             m.emit(Message(f"run {name}{pair} is also unfinished: tscm-migrate run show {name}", "warning"))
 
 
-def inventory_of(asked: str | None, *, verb: str) -> Path | None:
-    """Return the inventory file with which the run was started; None if it had none, or the file no longer exists.
+def inventory_of(asked: str | None, *, verb: str, given: str | None = None) -> str | Path | None:
+    """Return the inventory file of a run: the given one, else the one with which it was started; None if it had none.
 
     Raises:
-        As `select_run`.
+        UsageError: that file no longer exists. Others: as of `select_run`.
     """
-    record, _ = journal.read(select_run(asked, verb=verb))
-    return record.inventory
+    run = select_run(asked, verb=verb)
+    record, _ = journal.read(run)
+    named = record.notes.get("inventory")
+    if named and not given and record.inventory is None:
+        command = {"roll back": "rollback", "discard": "run discard"}.get(verb, verb)
+        fix = f"name the file: tscm-migrate {command} {run} --inventory FILE"
+        raise UsageError(f"the inventory of run {run} no longer exists: {named}", fix)
+    return given or record.inventory
 
 
 @contextlib.contextmanager

@@ -103,8 +103,8 @@ def _start(
     from tscm_migrate.migration.resume import inventory_of
 
     shown = watcher(as_json=json, quiet=quiet, verbose=verbose)
-    known = inventory_of(run, verb=verb)  # refuses an unknown run
-    site = site_of(inventory or known)
+    known = inventory_of(run, verb=verb, given=inventory)  # refuses an unknown run
+    site = site_of(known)
     require_terminal(yes=yes)
     with session(site, shown, yes=yes, passphrase_file=passphrase_file) as opened:
         return int(body(run, opened, yes=yes))

@@ -11,8 +11,12 @@ from typing import Any
 import pytest
 
 from tscm_migrate.errors import JournalDamaged, StateUnreadable, StateUnwritable, UsageError
+from tscm_migrate.inventory.read import load
 from tscm_migrate.migration import journal as j
 from tscm_migrate.migration.journal import JournalEntry, RunRecord
+from tscm_migrate.migration.resume import inventory_of
+from tscm_migrate.options import MigrateOptions
+from tscm_migrate.util import private, redact
 
 DAY = "2024-05-01T03:"
 RUN = "20240501-030000-1a2b"
@@ -315,3 +319,37 @@ def test_inventory_is_a_file_that_still_exists(tmp_path: Path) -> None:
     file.touch()
     assert record.inventory == file
     assert record_of(started()).inventory is None
+
+
+def test_another_inventory_is_not_used_instead_of_one_that_no_longer_exists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TSCM_STATE", str(tmp_path))
+    file = tmp_path / "hosts.toml"
+    journal = j.Journal.create(RUN, tmp_path)
+    journal.write("run-started", run=RUN, old="tscm-old", new="tscm-new", notes={"inventory": str(file)})
+    with pytest.raises(UsageError, match="no longer exists") as refused:
+        inventory_of(RUN, verb="roll back")
+    assert refused.value.remedy() == f"name the file: tscm-migrate rollback {RUN} --inventory FILE"
+    assert inventory_of(RUN, verb="roll back", given="other.toml") == "other.toml"
+    file.touch()
+    assert inventory_of(RUN, verb="roll back") == file
+
+
+def test_path_of_the_inventory_is_journalled_also_if_a_secret_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redact, "known", redact.Redactor())
+    file = tmp_path / "Kunde-Zw9-nord" / "hosts.toml"
+    private.folder(file.parent)
+    private.write(file, '[hosts.tscm-old]\naddress = "10.1.1.43"\n')
+    redact.known.add("Kunde-Zw9-nord")
+    inventory = load(file)
+    options = MigrateOptions.parse({"to": "tscm-new", "archive": "offsite:Kunde-Zw9-nord/x.tsbak"})
+    journal = j.Journal.create(RUN, tmp_path)
+    journal.write("run-started", run=RUN, old="", new="", notes={"inventory": str(inventory.path)},
+                  options={"archive": options.archive})  # fmt: skip
+    record, _ = j.read(RUN, tmp_path)
+    assert record.inventory == file
+    assert record.options["archive"] == options.archive
+    assert redact.outside("refused: Kunde-Zw9-nord") == f"refused: {redact.BLANK}"
