@@ -170,7 +170,7 @@ def test_a_restart_in_the_rehearsal_is_undone_and_the_remedy_migrates(make_lab: 
     assert result.returncode == 1, all_output(result)
     shown = " ".join(result.stderr.split())
     assert re.search(r"(the connection was lost during|changed: boot).*; the old appliance still serves", shown), shown
-    remedy = "tscm-migrate migrate --to tscm-new --from tscm-old --no-rehearsal"
+    remedy = "tscm-migrate migrate --to tscm-new --no-rehearsal --from tscm-old"
     assert remedy in shown
     assert "all changes were undone" in result.stdout + result.stderr
     assert {name: everything(lab, name) for name in ("old", "new")} == before
@@ -209,7 +209,7 @@ def test_a_cron_entry_restored_in_the_rehearsal_is_paused_again(used: Rig, base:
     restore_entry = "cp /var/lib/tscm-migrate/held/multidevice-core /etc/cron.d/"
     done = used.migrate_and_pause(n, "after", lambda lab: lab.on("new", restore_entry))
     assert done.status == 0, done.text
-    assert "multidevice-core back; paused again" in done.text
+    assert "multidevice-core; paused again" in done.text
     assert not differences(base.end, used.state().relative_to(before)), done.text
 
 

@@ -221,7 +221,6 @@ class Interrupted(MigrateError):
     code = "interrupted"
     exit_code = Exit.INTERRUPTED
     retry = Retry.LATER
-    advice = "{next_command}"
 
     state: str = ""
     next_command: str = ""
@@ -229,6 +228,9 @@ class Interrupted(MigrateError):
     def message(self) -> str:
         between = " " if self.state.startswith("by ") else "; "
         return f"interrupted{between}{self.state}" if self.state else "interrupted"
+
+    def remedy(self) -> str:
+        return self.next_command
 
 
 class BundleDamaged(MigrateError):

@@ -107,6 +107,7 @@ _HEADING = (
         "found find list listed listing below on in this that machine system box tscm threatstop tsadmin host appliance here sorted by order oldest "
         "first last most select choose pick one a an which to be restore restored restoring you we i have has can may want and files names index "
         "utc local time zone do would like please enter type with home catalog catalogue points point sets options menu your my our directory disk "
+        "local valid s usable used use exist exists saved configuration configurations config version core inventory set which new old "
         "scanning searching looking reading loading checking collecting gathering indexing done complete ok recovery choices starting started process welcome for"
     )
 )

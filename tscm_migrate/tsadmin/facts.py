@@ -20,24 +20,32 @@ _BOTH = re.compile(
     r"\by(?:es)?\W+(?:or\W+)?no?\b", re.IGNORECASE | re.ASCII
 )  # "Answer yes or no." does not change what yes does
 _LEGEND = re.compile(r"\b(?:y|yes|n)\b", re.IGNORECASE | re.ASCII)  # a word in "y = skip, n = restore"
+# Words that say how to answer, and name no subject.
+_HOW_TO_ANSWER = vocabulary(
+    "please enter type choose select provide specify supply give fill use press hit return keep leave empty blank accept confirm ok done wait continue "
+    "you your we us let s will would must may can have has need needs needed necessary necessarily require required requires asked ask question questions "
+    "answer answers is are was were be the a an this that these those it its each all some few and or if with by as at on in of to for from now first next "
+    "then when step start starting started begin beginning entering while below here following shown displayed brackets used using chosen chose selected "
+    "selecting detected found set setting default defaults information info details section complete finish"
+)
 # A line above "Enter passphrase:" that consists only of these words and of our archive's name is about that archive.
-_OF_ARCHIVE = vocabulary(
+_OF_ARCHIVE = _HOW_TO_ANSWER | vocabulary(
     "archive archives backup backups file decrypt decrypting decryption encrypt encrypting encrypted encryption protect protects protected "
-    "protection gpg aes passphrase opening unpacking extracting reading checking verifying verified using selected chosen restoring restore "
-    "from is are was be will the a this that it its with by and of to for your please wait required needed necessary necessarily must have has at "
-    "least characters long while you type enter choose ok done checksum size preparing validating valid locating found loading temporary directory working folder starting started process bytes kb mb kib mib"
+    "protection gpg aes passphrase opening unpacking extracting reading checking verifying verified restoring restore created made least characters long "
+    "checksum size preparing validating valid locating loading temporary directory working folder process bytes kb mb kib mib"
 )
 # A line above "IP Address:" that consists only of these words is about this system's own network settings.
-_OF_NETWORK = vocabulary(
-    "network networking configuration config settings setting parameters values interface interfaces detected static dhcp template method mode manual permanent new current "
-    "following using applying updating configuring reconfiguring changing restoring saving writing loading reading checking backing stopping starting "
-    "restarting up down please enter type confirm now will be is are was the your this these its for in of to with and tscm system machine appliance host "
-    "ip ipv4 address ok done wait press keep service systemctl via etc file files set valid accepted dotted notation format leave empty blank finish"
+_OF_NETWORK = _HOW_TO_ANSWER | vocabulary(
+    "network networking configuration config settings parameters values value field fields interface interfaces adapter ethernet static manually dhcp "
+    "template method mode manual permanent new current applying updating configure configuring reconfiguring changing restoring saving writing loading "
+    "reading checking backing stopping restarting up down setup wizard tscm system machine appliance host ip ipv tcp address addressing ones service "
+    "systemctl via etc file files valid accepted dotted notation format about"
 )
 _OF_VALUE = {  # words that are about one value only: "DNS" above "IP Address:" asks for another address
     Kind.DNS: (dns := vocabulary("dns server servers name nameserver nameservers one per line")), Kind.DNS_LIST: dns, Kind.MORE_DNS: dns,
     Kind.GATEWAY: vocabulary("default gateway router"), Kind.NETMASK: vocabulary("subnet netmask mask"), Kind.HOSTNAME: vocabulary("name hostname"),
 }  # fmt: skip
+_EACH_VALUE = (vocabulary("ip address"), *(_OF_VALUE[kind] for kind in (Kind.DNS, Kind.GATEWAY, Kind.NETMASK)))
 NETWORK_VALUES = frozenset({
     Kind.DHCP, Kind.STATIC, Kind.METHOD, Kind.ADDRESS, Kind.CIDR, Kind.NETMASK, Kind.PREFIX, Kind.BROADCAST, Kind.NETWORK_ADDRESS, Kind.GATEWAY,
     Kind.DNS, Kind.DNS_LIST, Kind.MORE_DNS, Kind.HOSTNAME, Kind.INTERFACE,
@@ -183,8 +191,10 @@ class StatedFacts:
             known, rest = _OF_NETWORK | _OF_VALUE.get(kind, frozenset()), self._without_own_network(text)
         else:
             return False
-        words = re.findall(r"[^\W\d_]+", rest.lower())
-        return set(words) <= known and not re.search(IPV4, rest)
+        words = set(re.findall(r"[^\W\d_]+", rest.lower()))
+        if kind in NETWORK_VALUES and sum(not words.isdisjoint(value) for value in _EACH_VALUE) > 2:
+            known = known.union(*_EACH_VALUE)  # a line that names all values: "IP address, netmask and gateway"
+        return words <= known and not re.search(IPV4, rest)
 
     def _without_own_network(self, text: str) -> str:
         """Return a line without this system's interface and addresses, and without "from the backup"."""
@@ -213,12 +223,16 @@ class StatedFacts:
                 check_slots(self._intent, row, slots_of(match))
 
     def _is_fact_with_a_word(self, text: str) -> bool:
-        """Return whether a line without one of its words is a fact or a rule."""
+        """Return whether a line without one of its words is a fact or a rule; a title between two rules is neither."""
         words = text.split(" ")
         if len(words) > _LONGEST:
             return False
-        shorter = (plain(" ".join([*words[:at], *words[at + 1 :]])).lstrip(" :") for at in range(len(words)))
-        return any(one and (is_rule(one) or self.in_text(one) is not None) for one in shorter)
+        for at in range(len(words)):
+            shorter = plain(" ".join([*words[:at], *words[at + 1 :]])).lstrip(" :")
+            at_end = at in (0, len(words) - 1)
+            if shorter and (at_end if is_rule(shorter) else self.in_text(shorter) is not None):
+                return True
+        return False
 
     def _look_up(self, text: str) -> list[str] | None:
         if not text:

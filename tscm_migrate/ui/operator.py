@@ -226,7 +226,7 @@ def _echo(*, on: bool) -> Iterator[bool]:
 
 def _is_in_front(terminal: int) -> bool:
     """Return whether this process may change its terminal: a process in the background is stopped if it does."""
-    try:
-        return os.tcgetpgrp(terminal) == os.getpgrp()
-    except OSError:
-        return True  # not its controlling terminal, and only that one stops it
+    if sys.platform != "win32":
+        with contextlib.suppress(OSError):  # not its controlling terminal, and only that one stops it
+            return os.tcgetpgrp(terminal) == os.getpgrp()
+    return True

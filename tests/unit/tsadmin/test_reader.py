@@ -492,7 +492,7 @@ def test_number_of_the_archive_is_not_typed_below_a_list_for_something_else(head
     [
         "", "Available backups:", "[INFO ] : Found 2 archives in /opt/threatstop/backup", "The following backups were found:", "Backups on this TSCM (newest first):",
         "Please select the backup to restore", "Archives found on this system\n #  File  Size  Date\n----", "Restore points", "Which backup do you want to restore?",
-        "Searching for backups ... done.", "Here are the backups that you can restore:",
+        "Searching for backups ... done.", "Here are the backups that you can restore:", "Found 1 backup file(s):", "Stored configurations:", "=== Restore ===",
     ],
 )  # fmt: skip
 def test_number_of_the_archive_is_typed_below_a_list_of_backups(heading: str) -> None:
@@ -577,6 +577,8 @@ def test_network_value_is_not_typed_below_a_line_that_may_be_about_another_syste
         "Network settings", "[Backing up current configuration]\nusing STATIC template", "Configuring eth0", "[INFO ] : Restoring the network settings from the backup",
         "Please enter the new network settings of this system:", "Backing up /etc/network/interfaces", "Your current IP: 10.1.1.50", "Address 10.1.1.43 is static",
         f"{ADDRESSES}[INFO ] : Checking network configuration", "IP Address detected: 10.1.1.50\nInterface Address Method: STATIC",
+        "=== Network Setup Wizard ===", "Let's set up the network.", "Please provide the following information.", "You will now be asked for the network settings:",
+        "Press Enter to accept the default shown in brackets.", "Please enter IP address, netmask and gateway of this machine", "IPv4 configuration", "Step 1: addressing",
     ],
 )  # fmt: skip
 def test_network_value_is_typed_below_lines_about_the_network_settings(above: str) -> None:
