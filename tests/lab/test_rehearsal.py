@@ -154,7 +154,7 @@ def _unpack_before_asking(lab: NamespaceLab) -> None:
 
 
 def test_a_restart_in_the_rehearsal_is_undone_and_the_remedy_migrates(make_lab: MakeLab) -> None:
-    """Its restore restarts it also when it is aborted, so that no rehearsal can succeed."""
+    """Its restore restarts it also when it is aborted at the network question, so that no rehearsal can succeed."""
     lab = make_lab({}, {"devices": OWN, "boot_seconds": 4.0})
     program = lab.root_of("new") / "usr/local/bin/tsadmin"
     real = program.with_name("tsadmin-real")
@@ -162,7 +162,7 @@ def test_a_restart_in_the_rehearsal_is_undone_and_the_remedy_migrates(make_lab: 
     program.write_text(
         '#!/bin/sh\n[ "$1" = restore ] || exec /usr/local/bin/tsadmin-real "$@"\ntrap "" HUP\n'
         '/usr/local/bin/tsadmin-real "$@"; status=$?\n'
-        "sudo -n shutdown -r now\nexit $status\n"
+        'case "$*" in *bypass*) ;; *) sudo -n shutdown -r now;; esac\nexit $status\n'
     )
     program.chmod(0o755)
     before = {name: everything(lab, name) for name in ("old", "new")}
