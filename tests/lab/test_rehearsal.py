@@ -143,28 +143,30 @@ def test_a_rehearsal_stopped_at_the_network_question_changes_nothing(make_lab: M
 
 def _unpack_before_asking(lab: NamespaceLab) -> None:
     """Let a restore unpack files before it asks, and leave them when it is stopped."""
-    program = lab.root_of("new") / "usr/local/bin/tsadmin"
-    real = program.with_name("tsadmin-real")
-    program.rename(real)
-    program.write_text(
+    _put_before_tsadmin(
+        lab,
         '#!/bin/sh\ncase "$*" in restore*bypass*) ;; restore*) mkdir -m 700 /tmp/tmp.Ab3xY; echo secret >/tmp/tmp.Ab3xY/x; '
-        'sudo -n sh -c "echo left >>/unpacked";; esac\nexec /usr/local/bin/tsadmin-real "$@"\n'
+        'sudo -n sh -c "echo left >>/unpacked";; esac\nexec /usr/local/bin/tsadmin-real "$@"\n',
     )
+
+
+def _put_before_tsadmin(lab: NamespaceLab, script: str) -> None:
+    """Replace tsadmin of tscm-new by a script; tsadmin is tsadmin-real then."""
+    program = lab.root_of("new") / "usr/local/bin/tsadmin"
+    program.rename(program.with_name("tsadmin-real"))
+    program.write_text(script)
     program.chmod(0o755)
 
 
 def test_a_restart_in_the_rehearsal_is_undone_and_the_remedy_migrates(make_lab: MakeLab) -> None:
     """Its restore restarts it also when it is aborted at the network question, so that no rehearsal can succeed."""
     lab = make_lab({}, {"devices": OWN, "boot_seconds": 4.0})
-    program = lab.root_of("new") / "usr/local/bin/tsadmin"
-    real = program.with_name("tsadmin-real")
-    program.rename(real)
-    program.write_text(
+    _put_before_tsadmin(
+        lab,
         '#!/bin/sh\n[ "$1" = restore ] || exec /usr/local/bin/tsadmin-real "$@"\ntrap "" HUP\n'
         '/usr/local/bin/tsadmin-real "$@"; status=$?\n'
-        'case "$*" in *bypass*) ;; *) sudo -n shutdown -r now;; esac\nexit $status\n'
+        'case "$*" in *bypass*) ;; *) sudo -n shutdown -r now;; esac\nexit $status\n',
     )
-    program.chmod(0o755)
     before = {name: everything(lab, name) for name in ("old", "new")}
     result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", timeout=400)
     assert result.returncode == 1, all_output(result)

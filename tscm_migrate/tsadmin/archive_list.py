@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tscm_migrate.tsadmin.spelling import vocabulary
+from tscm_migrate.tsadmin.spelling import vocabulary, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -128,7 +128,7 @@ def unknown_heading(lines: Sequence[str]) -> str:
     if title := next((line for line in lines if _TITLE.match(line)), ""):
         return title
     for line in reversed(lines):
-        words = {word.lower() for word in re.findall(r"[^\W\d_]+", re.sub(r"\S*/\S*", " ", line))}
+        words = set(words_of(re.sub(r"\S*/\S*", " ", line)))
         if not words <= _HEADING:
             return line
         if not words <= _COLUMNS:
@@ -139,8 +139,7 @@ def unknown_heading(lines: Sequence[str]) -> str:
 def says_more(line: str) -> bool:
     """Return whether a row of the list has words that do not describe an archive."""
     rest = _TIME.sub(" ", _NAME.sub(" ", line))
-    words = re.findall(r"[^\W\d_]+", rest)
-    return any(word.lower() not in _WORDS and len(word) > 1 for word in words)
+    return any(word not in _WORDS and len(word) > 1 for word in words_of(rest))
 
 
 def names(lines: Iterable[str]) -> set[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tscm_migrate.tsadmin import archive_list
 from tscm_migrate.tsadmin.dialect import LABELS, REFUSED, YES_NO, Dialect, DialectRow, Kind, slots_of
 from tscm_migrate.tsadmin.intent import IPV4, Intent
-from tscm_migrate.tsadmin.spelling import is_rule, joined, plain, sentences, take_apart, vocabulary
+from tscm_migrate.tsadmin.spelling import is_rule, joined, plain, sentences, take_apart, vocabulary, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -191,7 +191,7 @@ class StatedFacts:
             known, rest = _OF_NETWORK | _OF_VALUE.get(kind, frozenset()), self._without_own_network(text)
         else:
             return False
-        words = set(re.findall(r"[^\W\d_]+", rest.lower()))
+        words = set(words_of(rest))
         if kind in NETWORK_VALUES and sum(not words.isdisjoint(value) for value in _EACH_VALUE) > 2:
             known = known.union(*_EACH_VALUE)  # a line that names all values: "IP address, netmask and gateway"
         return words <= known and not re.search(IPV4, rest)

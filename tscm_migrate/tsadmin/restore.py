@@ -131,9 +131,15 @@ class RestoreOutcome:
         return (self.printed.failures or (self.printed.last,))[-1]
 
     @property
+    def clean(self) -> bool:
+        """Whether it ended with status 0, and no line reports trouble."""
+        return self.status == 0 and not self.printed.troubles
+
+    @property
     def ended_well(self) -> bool:
-        """Whether it ended well: an exit status other than 0 is a failure only with a line that reports trouble."""
-        return not self.printed.failures and (self.status == 0 or not self.printed.troubles)
+        """Whether it ended by itself and well: a status other than 0 is a failure only if a line reports trouble."""
+        ended = self.status is not None and not self.printed.failures
+        return ended and (self.status == 0 or not self.printed.troubles)
 
 
 def options(request: RestoreRequest, passphrase_file: str = "") -> list[str]:

@@ -219,6 +219,11 @@ def vocabulary(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+def words_of(line: str) -> list[str]:
+    """Return the words of a line in lower case, without digits and marks."""
+    return re.findall(r"[^\W\d_]+", line.lower())
+
+
 def sentences(text: str) -> list[str]:
     """Return the sentences of a line, without their full stops."""
     return [one.rstrip(" .!") for one in re.split(r"(?<=[.!]) +", text) if one.rstrip(" .!")]

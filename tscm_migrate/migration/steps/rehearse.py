@@ -17,7 +17,7 @@ from tscm_migrate.migration import checks, estimate, rehearsal_undo, saved_setti
 from tscm_migrate.migration.context import Action, Actions, Migration
 from tscm_migrate.migration.engine import Step, refusing_unknown
 from tscm_migrate.migration.steps.cutover import request_of
-from tscm_migrate.migration.steps.second_pass import all_there, settled
+from tscm_migrate.migration.steps.second_pass import all_there, has_ended_well, settled
 from tscm_migrate.tsadmin import devices, restore
 from tscm_migrate.tsadmin.dialect import Kind
 from tscm_migrate.tsadmin.session import OperatorPort
@@ -173,8 +173,7 @@ def _pass(m: Migration, seen: dict[str, Any]) -> bool:
     took = round(time.monotonic() - began, 1)
     if not seen["passes"]:
         outcome.printed.tell(m.emit, m.new.name)
-    clean = outcome.status == 0 and not outcome.printed.troubles
-    if not clean and not _has_come(m, ended_well=outcome.ended_well and outcome.status is not None):
+    if not has_ended_well(m, outcome) and not _all_there(m):
         raise _failed(m, f"the rehearsal ended with exit status {outcome.status}: {outcome.gist}")
     news = [rule for rule in dict.fromkeys(outcome.answered) if rule not in seen["asked"]]
     seen["asked"] += news
@@ -184,15 +183,8 @@ def _pass(m: Migration, seen: dict[str, Any]) -> bool:
     return bool(news)
 
 
-def _has_come(m: Migration, *, ended_well: bool) -> bool:
-    """Whether a pass has restored the devices although it ended with an error status or warnings.
-
-    The real restore is judged in the same way: if it `ended_well`, any new device file is enough.
-    """
-    if not m.get_note("old_files"):
-        return ended_well  # unknown
-    here = devices.file_hashes(m.new)
-    return all_there(m, here) or (ended_well and bool(set(here) - set(m.get_note("new_files", ()))))
+def _all_there(m: Migration) -> bool:
+    return bool(m.get_note("old_files")) and all_there(m, devices.file_hashes(m.new))
 
 
 def _look(m: Migration, seen: dict[str, Any]) -> None:

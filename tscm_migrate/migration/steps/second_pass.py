@@ -57,13 +57,6 @@ class Restore(Step):
         keys_wanted = dict(m.old_facts.host_keys) if m.options.restore_ssh else dict(m.new_facts.host_keys)
         return dict(now.host_keys) == keys_wanted and all_there(m, devices.file_hashes(m.new))
 
-    def _has_come(self, m: Migration) -> bool:
-        """Whether a pass that ended with an error status or warnings has restored devices."""
-        if not m.get_note("old_files"):
-            return True  # unknown
-        here = devices.file_hashes(m.new)
-        return bool(set(here) - set(m.get_note("new_files", ()))) or all_there(m, here)
-
     def _restore(self, m: Migration) -> Actions:
         command = restore.command(m.new, cutover.request_of(m))
         yield Action(m.new.name, f"run `{command}` and answer its questions", lambda: self._pass(m))
@@ -73,7 +66,7 @@ class Restore(Step):
         m.set_note("restore_began", time.time())
         outcome = cutover.run_pass(m)
         outcome.printed.tell(m.emit, m.new.name)
-        keys = (*m.keys_of("new"), *m.keys_of("old"))
+        keys = m.keys_of("new", "old")
         if not settled(m, outcome, boot, keys, lambda: self._has_restored(m, outcome)):
             raise cutover.pass_failed(m, f"exit status {outcome.status}: {outcome.gist}")
         self._keep(m, outcome)
@@ -83,9 +76,7 @@ class Restore(Step):
 
         The restored files count more than the exit status: a minor problem must not prolong the downtime.
         """
-        clean = outcome.status == 0 and not outcome.printed.troubles
-        ended = clean or (outcome.status is not None and outcome.ended_well and self._has_come(m))
-        return ended or self._in_place(m)
+        return has_ended_well(m, outcome) or self._in_place(m)
 
     def _reconnect(self, m: Migration) -> None:
         """Expect the old host keys from now on; tell sshd to read them if it still shows others."""
@@ -114,6 +105,16 @@ class Restore(Step):
         )
         m.set_note("restore_files", list(outcome.files()))
         m.set_note("restore_devices", list(outcome.devices(device_discovery.in_tree(m.get_note("old_files", {})))))
+
+
+def has_ended_well(m: Migration, outcome: restore.RestoreOutcome) -> bool:
+    """Whether a pass ended well; after an error status or warnings, it also has to have restored devices."""
+    if outcome.clean or not outcome.ended_well:
+        return outcome.clean
+    if not m.get_note("old_files"):
+        return True  # what should have been restored is unknown
+    here = devices.file_hashes(m.new)
+    return bool(set(here) - set(m.get_note("new_files", ()))) or all_there(m, here)
 
 
 def all_there(m: Migration, here: Mapping[str, str]) -> bool:
